@@ -21,7 +21,7 @@ from bibd.supervision.actor import Actor
 from bibd.supervision.clock import Timer
 from bibd.supervision.context import Context, Promise, Scope
 from bibd.supervision.errors import ActorCrashedError, ActorDownError, UnansweredRequestError
-from bibd.supervision.inbox import Crash, Inbox, Offer, Slot, Stop
+from bibd.supervision.inbox import Crash, Inbox, Offer, Ping, Slot, Stop
 from bibd.supervision.messages import LATER, Notice, Reply, Request
 from bibd.supervision.reasons import Crashed, Reason, Shutdown
 from bibd.supervision.ref import Address, handling
@@ -133,6 +133,8 @@ class Cell(pykka.ThreadingActor):
                     return Shutdown()
             elif kind is Crash:
                 raise message.error
+            elif kind is Ping:
+                message.answered.set()
             elif slot is None:
                 receive(message)
             else:
@@ -183,7 +185,7 @@ class Cell(pykka.ThreadingActor):
         for message, slot in self.inbox.close():
             if slot is not None:
                 slot.put((False, ActorDownError(f"{self.path} {how} before it answered {type(message).__name__}")))
-            if not isinstance(message, Stop | Crash):
+            if not isinstance(message, Stop | Crash | Ping):
                 self.runtime.undeliverable(self.path, message, Offer.CLOSED.value)
 
     def _break_promises(self, how: str) -> None:

@@ -125,4 +125,24 @@ class Undeliverable(Event):
         return f"{self.path}: {self.message} not delivered ({self.why})"
 
 
+@dataclass(frozen=True, slots=True)
+class TreeUp(Event):
+    """The root is ready, for the first time: every significant child is up."""
+
+    seconds: float
+
+    def text(self) -> str:
+        return f"{self.path} ready after {self.seconds:.3f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeDown(Event):
+    """The root has ended, and with it everything; no event follows."""
+
+    reason: Reason
+
+    def text(self) -> str:
+        return f"{self.path} ended: {self.reason}"
+
+
 Emit: TypeAlias = Callable[[Event], None]

@@ -41,6 +41,15 @@ class Crash:
         self.error = error
 
 
+class Ping:
+    """Control: say that you still take messages."""
+
+    __slots__ = ("answered",)
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+
+
 class Inbox:
     """Many senders, one receiver.
 

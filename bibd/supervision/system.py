@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
@@ -11,7 +12,8 @@ from bibd.supervision.cell import Cell, launch
 from bibd.supervision.clock import Clock, SystemClock
 from bibd.supervision.context import Context, Scope
 from bibd.supervision.errors import AskTimeoutError, StartFailedError
-from bibd.supervision.events import Emit
+from bibd.supervision.events import Emit, TreeDown, TreeUp
+from bibd.supervision.inbox import Offer, Ping
 from bibd.supervision.messages import P
 from bibd.supervision.plan import State, Strategy
 from bibd.supervision.reasons import Abandoned, Reason, Shutdown, root_error
@@ -71,6 +73,7 @@ class ActorSystem:
         self._changed = threading.Condition()
         self._up = False
         self._ended: Reason | None = None
+        self._began = self.runtime.clock.monotonic()
         self._stop_began: float | None = None
 
         def make(ctx: Context) -> Supervisor:
@@ -95,19 +98,25 @@ class ActorSystem:
         with self._changed:
             self._up = True
             self._changed.notify_all()
+        clock = self.runtime.clock
+        self.runtime.emit(TreeUp(clock.now(), name, clock.monotonic() - self._began))
 
     def child_ending(self, name: str, generation: int) -> None:
         pass
 
     def child_down(self, name: str, generation: int, reason: Reason) -> None:
         with self._changed:
-            self._ended = self._ended or reason
+            if self._ended is not None:
+                return  # abandoned, and back at last
+            self._ended = reason
             self._changed.notify_all()
+        self.runtime.emit(TreeDown(self.runtime.clock.now(), name, reason))
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
         """Begin; returns at once."""
+        self._began = self.runtime.clock.monotonic()
         launch(self._cell)
 
     def wait_ready(self, timeout: float) -> None:
@@ -191,6 +200,19 @@ class ActorSystem:
         children = self._supervisor.children() if self._supervisor is not None else ()
         error = None if self._ended is None or isinstance(self._ended, Shutdown) else str(self._ended)
         return ChildStatus(self._cell.name, state, generation=1, last_error=error, children=children)
+
+    def unresponsive(self, timeout: float) -> tuple[str, ...]:
+        """The paths of the actors that took no message for ``timeout`` seconds; for a watchdog."""
+        deadline = time.monotonic() + timeout
+        pings = [(cell, Ping()) for cell in tuple(self.runtime.cells)]
+        asked = [(cell, ping) for cell, ping in pings if cell.inbox.offer_control(ping) is Offer.ACCEPTED]
+        return tuple(
+            sorted(
+                cell.path
+                for cell, ping in asked
+                if not ping.answered.wait(max(0.0, deadline - time.monotonic())) and cell in self.runtime.cells
+            )
+        )
 
     def subscribe(self, subscriber: Emit) -> Callable[[], None]:
         """Call ``subscriber`` with every event of the tree. Returns how to end that."""

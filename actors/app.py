@@ -1,0 +1,241 @@
+"""The tree as data, and the composition root: what a daemon is made of, from its start to its exit code."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from actors.admin.actor import AdminActor, Serve
+from actors.config.actor import ConfigActor, policy
+from actors.config.messages import Config, Reload
+from actors.health.actor import HealthActor
+from actors.migrator.actor import MigratorActor
+from actors.provisioner.actor import ProvisionerActor
+from actors.provisioner.messages import ReleaseChanged
+from actors.root import Identity, Root
+from bibd.admin.server import AdminServer, AuditEntry
+from bibd.config import resolve
+from bibd.config.load import Loaded
+from bibd.config.model import Settings
+from bibd.datadir import DataDir
+from bibd.errors import BibdError
+from bibd.logs.audit import AuditLog
+from bibd.logs.setup import Logs, for_actor, setup
+from bibd.process.directory import prepare
+from bibd.process.lock import DataDirLock
+from bibd.process.notify import Notifier, watchdog_interval
+from bibd.process.pid_file import PidFile
+from bibd.process.signals import Signal, Signals
+from bibd.storage import Storage
+from bibd.supervision import ActorSystem, ChildSpec
+from bibd.supervision.reasons import Reason, Shutdown, root_error
+
+_FORCED_STOP = 3.0
+"""Seconds for a forced stop: enough to end a server at once and to say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the actors are given."""
+
+    loaded: Loaded
+    load: Callable[[], Loaded]
+    apply: Callable[[Settings], None]
+    storage: Storage
+    serve: Serve
+    root: Root
+    forced: threading.Event
+
+
+def tree(parts: Parts, slots: tuple[ChildSpec, ...] = ()) -> tuple[ChildSpec, ...]:
+    """The children of the root. ``slots`` join it beside the storage (``after=("admin",)``) and never wait for it."""
+    settings, root, storage = parts.loaded.settings, parts.root, parts.storage
+    postgres, stop = settings.database.postgres, settings.server.shutdown_timeout
+    wish = ReleaseChanged(postgres.stop_on_shutdown, postgres.checkpoint_on_shutdown)
+    probe_timeout, startup = postgres.health.timeout, postgres.health.startup_timeout
+    return (
+        ChildSpec("config", lambda ctx: ConfigActor(ctx, parts.loaded, parts.load, parts.apply)),
+        # Up first and down last: it answers while everything else still starts, and while it stops.
+        ChildSpec(
+            "admin",
+            lambda ctx: AdminActor(
+                ctx, parts.serve, storage, root.status, probe_timeout,
+                lambda force: root.wish_shutdown("requested over the admin socket", force=force),
+            ),
+            after=("config",),
+        ),
+        # initdb and a copy of the binaries come on top of the server's own start.
+        ChildSpec(
+            "provisioner",
+            lambda ctx: ProvisionerActor(ctx, storage, wish, parts.forced, root.serving, stop),
+            after=("admin",), ready_timeout=startup + 60, stop_timeout=stop,
+        ),
+        ChildSpec(
+            "health",
+            lambda ctx: HealthActor(ctx, policy(settings), storage.probe, root.probed, root.give_up),
+            after=("provisioner",), ready_timeout=startup + probe_timeout + 5, stop_timeout=probe_timeout + 1,
+        ),
+        ChildSpec(
+            "migrator",
+            lambda ctx: MigratorActor(ctx, storage.migrate, lambda: storage.probe(probe_timeout), root.migrated),
+            after=("health",), ready_timeout=startup, stop_timeout=probe_timeout + 1,
+        ),
+        *slots,
+    )  # fmt: skip
+
+
+def make_storage(settings: Settings, data: DataDir, logs: Logs, node: str) -> Storage:
+    """The database of this configuration; imports only what that kind needs."""
+    match settings.database.backend:
+        case "postgres":
+            from bibd.postgres.storage import PostgresStorage
+
+            return PostgresStorage.of(settings.database, data, node=node, register_secret=logs.redactor.add)
+        case "sqlite":
+            from bibd.sqlite.storage import SqliteStorage
+
+            return SqliteStorage.of(settings.database, data, node=node)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The process around the tree: where its arguments and its signals come from."""
+
+    environ: Mapping[str, str]
+    home: Path
+    stderr: TextIO
+    signals: Signals
+
+
+def run(loaded: Loaded, load: Callable[[], Loaded], process: Process, slots: tuple[ChildSpec, ...] = ()) -> int:
+    """Run a daemon until it is told to stop, or can't go on. Returns the exit code; raises BibdError for what is
+    wrong before there is a log to write it to."""
+    settings, euid = loaded.settings, os.geteuid()
+    directory = resolve.data_dir(settings, home=process.home, euid=euid)
+    resolve.check_socket_paths(settings, directory)
+    with ExitStack() as cleanup:
+        data = prepare(directory)
+        node = os.uname().nodename
+        lock = DataDirLock.acquire(data.lock_file)
+        cleanup.callback(lock.release)
+        logs = setup(
+            level=settings.log.level,
+            fmt=settings.log.format,
+            log_dir=resolve.log_dir(settings, directory),
+            redact_fields=settings.log.redact_fields,
+            node=node,
+            stderr=process.stderr,
+            environ=process.environ,
+        )
+        cleanup.callback(logs.close)
+        pid_file = PidFile(resolve.pid_file(settings, directory))
+        pid_file.write(os.getpid())
+        cleanup.callback(pid_file.remove, os.getpid())
+        audit = AuditLog(resolve.log_dir(settings, directory) / "audit.log", logs.redactor)
+        cleanup.callback(audit.close)
+        for warning in loaded.warnings:
+            for_actor("config").warning("{}", warning)
+        identity = Identity(None, settings.mode, settings.database.backend, os.getpid())
+        root = Root(identity, lambda: datetime.now(UTC), Notifier(process.environ), process.signals.wake)
+        forced = threading.Event()
+        parts = Parts(
+            loaded=loaded,
+            load=load,
+            apply=lambda new: logs.set_level(new.log.level),
+            storage=make_storage(settings, data, logs, node),
+            serve=_server(resolve.admin_socket(settings, directory), audit, euid),
+            root=root,
+            forced=forced,
+        )
+        system = ActorSystem(tree(parts, slots))
+        root.watch(system, frozenset(f"root/{spec.id}" for spec in tree(parts, slots) if spec.significant))
+        for_actor("root").info("bibd starting, pid {}, data directory {}", os.getpid(), directory)
+        system.start()
+        return Daemon(root, system, process, forced, settings.server.shutdown_timeout).live()
+
+
+def _server(socket: Path, audit: AuditLog, euid: int) -> Serve:
+    def record(entry: AuditEntry) -> None:
+        audit.write(
+            at=datetime.now(UTC),
+            peer_pid=entry.peer.pid,
+            peer_uid=entry.peer.uid,
+            method=entry.method,
+            params={},
+            outcome="failed" if entry.event == "failed" else "refused" if entry.event == "refused" else "ok",
+            error=entry.detail or None,
+            changes=True,
+        )
+
+    return lambda handle: AdminServer(socket, handle, allowed_uids=frozenset({0, euid}), audit=record)
+
+
+class Daemon:
+    """The main thread: waits for signals, for wishes from inside, and for the tree's own end."""
+
+    def __init__(
+        self, root: Root, system: ActorSystem, process: Process, forced: threading.Event, shutdown_timeout: float
+    ) -> None:
+        self._root = root
+        self._system = system
+        self._signals = process.signals
+        self._notifier = Notifier(process.environ)
+        self._watchdog = watchdog_interval(process.environ, os.getpid())
+        self._forced = forced
+        self._shutdown_timeout = shutdown_timeout
+        self._stopping = False
+        self._log = for_actor("root")
+
+    def live(self) -> int:
+        while (reason := self._system.wait(0)) is None:
+            signal = self._signals.wait(self._watchdog)
+            if signal is Signal.RELOAD:
+                self._reload()
+            if signal is Signal.STOP:
+                self._stop("signal")
+            if self._root.shutdown_wish is not None and not self._stopping:
+                self._stop(self._root.shutdown_wish)
+            if signal is Signal.FORCE or (self._root.force_wish and not self._forced.is_set()):
+                self._force()
+            if self._watchdog is not None and not self._system.unresponsive(self._watchdog / 2):
+                self._notifier.watchdog()
+        return self._finish(reason)
+
+    def _stop(self, why: str) -> None:
+        self._stopping = True
+        self._log.info("shutting down: {}", why)
+        self._root.drain()
+        self._system.request_stop(self._shutdown_timeout)
+
+    def _force(self) -> None:
+        self._log.warning("shutdown forced")
+        self._forced.set()
+        self._system.request_stop(_FORCED_STOP)
+
+    def _reload(self) -> None:
+        answer = self._system.ref("config", Config).ask(Reload(), timeout=10)
+        if isinstance(answer, BibdError):
+            self._log.error("configuration not reloaded: {}", answer)
+            return
+        self._log.info("configuration reloaded; changed: {}", ", ".join(answer.changed) or "nothing")
+        if answer.restart_required:
+            self._log.warning("these keys need a restart: {}", ", ".join(answer.restart_required))
+
+    def _finish(self, reason: Reason) -> int:
+        report = self._system.close()
+        failure = self._root.failure if isinstance(reason, Shutdown) else str(reason)
+        if not self._stopping:
+            self._root.drain()
+        self._root.ended(failure)
+        self._log.info("bibd stopped in {:.3f} s", report.seconds)
+        if failure is None and not report.abandoned:
+            return 0
+        error = root_error(reason)
+        self._log.critical("{}", error if isinstance(error, BibdError) else failure or "some children hung")
+        return error.exit_code if isinstance(error, BibdError) else 1

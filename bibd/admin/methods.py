@@ -1,0 +1,65 @@
+"""The methods of the control plane: the one table that every transport is fed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import GenericAlias, MappingProxyType
+from typing import ClassVar
+
+from bibd.admin.schema import (
+    HealthReport,
+    Operation,
+    PingReport,
+    ReloadReport,
+    ShutdownAccepted,
+    Status,
+    UrlReport,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NoParams:
+    # Read by pydantic's TypeAdapter at the edge; stdlib dataclasses would ignore unknown keys there.
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownParams:
+    """``force`` skips the draining and stops at once."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """``changes`` something, or ``reveals`` a secret: both go to the audit log."""
+
+    name: str
+    params: type
+    result: type | GenericAlias
+    help: str
+    changes: bool = False
+    reveals: bool = False
+
+    @property
+    def audited(self) -> bool:
+        return self.changes or self.reveals
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        method.name: method
+        for method in (
+            Method("status", NoParams, Status, "The node, its children, its database."),
+            Method("health", NoParams, HealthReport, "Run the health checks now."),
+            Method("db.ping", NoParams, PingReport, "One round trip to the database."),
+            Method("db.url", NoParams, UrlReport, "The database's URL, with the password.", reveals=True),
+            Method("ops.list", NoParams, list[Operation], "Long operations, running and recent."),
+            Method("reload", NoParams, ReloadReport, "Read the configuration file again.", changes=True),
+            Method("shutdown", ShutdownParams, ShutdownAccepted, "Stop the daemon.", changes=True),
+        )
+    }
+)

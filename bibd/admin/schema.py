@@ -1,0 +1,157 @@
+"""The objects that the control plane answers with: the stable JSON of the socket, of HTTP and of ``-o json``.
+
+Fields are added, never renamed or removed. Times are RFC 3339 strings in UTC, durations seconds, sizes bytes.
+No field holds a secret, except ``UrlReport.url``, whose purpose it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+def timestamp(unix_seconds: float) -> str:
+    """RFC 3339 in UTC with milliseconds: ``2026-01-31T23:59:59.123Z``."""
+    moment = datetime.fromtimestamp(unix_seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStatus:
+    """One child of the supervision tree; ``children`` are its own, when it is a supervisor."""
+
+    id: str
+    state: str
+    generation: int
+    restarts: int
+    started_at: str | None
+    ready_at: str | None
+    last_error: str | None
+    children: tuple[ChildStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStatus:
+    """``url`` never holds the password; ``last_probe`` is the time of the last health probe."""
+
+    state: str
+    version: str | None
+    url: str | None
+    last_probe: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationsStatus:
+    state: str
+    version: int | None
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackupsStatus:
+    """Times of the last good backup and of the next one; ``score`` from 0 to 1."""
+
+    last: str | None
+    next: str | None
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStop:
+    """``outcome``: stopped, or abandoned when it outlived its own timeout."""
+
+    id: str
+    outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownReport:
+    """How the last shutdown went, children in the order they stopped."""
+
+    started_at: str
+    seconds: float
+    reason: str
+    clean: bool
+    children: tuple[ChildStop, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The node at one glance; ``children`` in start order."""
+
+    state: str
+    node_id: str | None
+    mode: str
+    backend: str
+    runtime: str | None
+    pid: int
+    started_at: str
+    ready_at: str | None
+    children: tuple[ChildStatus, ...]
+    database: DatabaseStatus
+    migrations: MigrationsStatus
+    backups: BackupsStatus
+    shutdown: ShutdownReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    name: str
+    ok: bool
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    healthy: bool
+    state: str
+    checks: tuple[HealthCheck, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PingReport:
+    """One round trip to the database."""
+
+    ok: bool
+    seconds: float
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class UrlReport:
+    """``url`` with its password; ``service`` is the section of ``service_file`` (libpq's pg_service.conf)."""
+
+    url: str
+    service: str
+    service_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Long work; ``progress`` from 0 to 1 where it is known."""
+
+    id: str
+    kind: str
+    state: str
+    started_at: str
+    progress: float | None
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadReport:
+    """Keys of the configuration: changed and in force, and changed but in force only after a restart."""
+
+    changed: tuple[str, ...]
+    restart_required: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownAccepted:
+    """The daemon has begun to stop; it is gone when process ``pid`` is."""
+
+    pid: int
+    force: bool

@@ -1,0 +1,2 @@
+-- The version table goes with its schema.
+DROP SCHEMA bibd CASCADE;

@@ -1,0 +1,2 @@
+DROP TABLE bibd_node;
+DROP TABLE bibd_schema_migrations;
