@@ -27,13 +27,14 @@ from bibd.datadir import DataDir
 from bibd.errors import BibdError
 from bibd.logs.audit import AuditLog
 from bibd.logs.setup import Logs, for_actor, setup
+from bibd.node import NodeState
 from bibd.process.directory import prepare
 from bibd.process.lock import DataDirLock
 from bibd.process.notify import Notifier, watchdog_interval
 from bibd.process.pid_file import PidFile
 from bibd.process.signals import Signal, Signals
 from bibd.storage import Storage
-from bibd.supervision import ActorSystem, ChildSpec
+from bibd.supervision import ActorSystem, AskError, ChildSpec
 from bibd.supervision.reasons import Reason, Shutdown, root_error
 
 _FORCED_STOP = 3.0
@@ -90,13 +91,15 @@ def tree(parts: Parts, slots: tuple[ChildSpec, ...] = ()) -> tuple[ChildSpec, ..
     )  # fmt: skip
 
 
-def make_storage(settings: Settings, data: DataDir, logs: Logs, node: str) -> Storage:
+def make_storage(settings: Settings, data: DataDir, logs: Logs, log_dir: Path, node: str) -> Storage:
     """The database of this configuration; imports only what that kind needs."""
     match settings.database.backend:
         case "postgres":
             from bibd.postgres.storage import PostgresStorage
 
-            return PostgresStorage.of(settings.database, data, node=node, register_secret=logs.redactor.add)
+            return PostgresStorage.of(
+                settings.database, data, logs=log_dir, node=node, register_secret=logs.redactor.add
+            )
         case "sqlite":
             from bibd.sqlite.storage import SqliteStorage
 
@@ -121,13 +124,13 @@ def run(loaded: Loaded, load: Callable[[], Loaded], process: Process, slots: tup
     resolve.check_socket_paths(settings, directory)
     with ExitStack() as cleanup:
         data = prepare(directory)
-        node = os.uname().nodename
+        node, log_dir = os.uname().nodename, resolve.log_dir(settings, directory)
         lock = DataDirLock.acquire(data.lock_file)
         cleanup.callback(lock.release)
         logs = setup(
             level=settings.log.level,
             fmt=settings.log.format,
-            log_dir=resolve.log_dir(settings, directory),
+            log_dir=log_dir,
             redact_fields=settings.log.redact_fields,
             node=node,
             stderr=process.stderr,
@@ -137,7 +140,7 @@ def run(loaded: Loaded, load: Callable[[], Loaded], process: Process, slots: tup
         pid_file = PidFile(resolve.pid_file(settings, directory))
         pid_file.write(os.getpid())
         cleanup.callback(pid_file.remove, os.getpid())
-        audit = AuditLog(resolve.log_dir(settings, directory) / "audit.log", logs.redactor)
+        audit = AuditLog(log_dir / "audit.log", logs.redactor)
         cleanup.callback(audit.close)
         for warning in loaded.warnings:
             for_actor("config").warning("{}", warning)
@@ -148,7 +151,7 @@ def run(loaded: Loaded, load: Callable[[], Loaded], process: Process, slots: tup
             loaded=loaded,
             load=load,
             apply=lambda new: logs.set_level(new.log.level),
-            storage=make_storage(settings, data, logs, node),
+            storage=make_storage(settings, data, logs, log_dir, node),
             serve=_server(resolve.admin_socket(settings, directory), audit, euid),
             root=root,
             forced=forced,
@@ -197,7 +200,7 @@ class Daemon:
             signal = self._signals.wait(self._watchdog)
             if signal is Signal.RELOAD:
                 self._reload()
-            if signal is Signal.STOP:
+            if signal is Signal.STOP and not self._stopping:
                 self._stop("signal")
             if self._root.shutdown_wish is not None and not self._stopping:
                 self._stop(self._root.shutdown_wish)
@@ -219,13 +222,22 @@ class Daemon:
         self._system.request_stop(_FORCED_STOP)
 
     def _reload(self) -> None:
-        answer = self._system.ref("config", Config).ask(Reload(), timeout=10)
+        # Before READY=1 there is nothing to reload for the service manager (systemd.service(5), Type=notify-reload).
+        serving = self._root.state is not NodeState.STARTING
+        if serving:
+            self._notifier.reloading()
+        try:
+            answer = self._system.ref("config", Config).ask(Reload(), timeout=10)
+        except AskError as error:
+            answer = error
         if isinstance(answer, BibdError):
             self._log.error("configuration not reloaded: {}", answer)
-            return
-        self._log.info("configuration reloaded; changed: {}", ", ".join(answer.changed) or "nothing")
-        if answer.restart_required:
-            self._log.warning("these keys need a restart: {}", ", ".join(answer.restart_required))
+        else:
+            self._log.info("configuration reloaded; changed: {}", ", ".join(answer.changed) or "nothing")
+            if answer.restart_required:
+                self._log.warning("these keys need a restart: {}", ", ".join(answer.restart_required))
+        if serving:
+            self._notifier.ready(self._root.state.value)
 
     def _finish(self, reason: Reason) -> int:
         report = self._system.close()

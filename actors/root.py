@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bibd.admin import schema
+from bibd.errors import BibdError
 from bibd.logs.setup import for_actor
 from bibd.migrations.engine import MigrationState
 from bibd.node import (
@@ -28,6 +29,7 @@ from bibd.node import (
 from bibd.process.notify import Notifier
 from bibd.storage import Probed, Serving
 from bibd.supervision import ActorSystem, ChildStatus, events
+from bibd.supervision.reasons import Crashed
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +129,15 @@ class Root:
         name = event.path.rsplit("/", 1)[-1]
         log = self._log.bind(actor=name)
         match event:
-            case events.ChildDown() if event.traceback:
-                log.error("{}", event.text())
-                log.debug("{}", event.traceback)
+            case events.ChildDown(reason=Crashed(error=error)) if not isinstance(error, BibdError):
+                log.opt(exception=error).error("{}", event.text())
                 self._lost(event.path, name)
             case events.ChildDown():
                 log.info("{}", event.text())
                 self._lost(event.path, name)
-            case events.ChildAbandoned() | events.Escalated():
+            case events.ChildAbandoned():
                 log.error("{}", event.text())
-            case events.RestartScheduled() | events.ChildGone():
+            case events.RestartScheduled() | events.ChildGone() | events.Escalated():
                 log.warning("{}", event.text())
             case events.ChildUp():
                 log.info("{}", event.text())

@@ -10,65 +10,50 @@ stop_on_shutdown until the process is gone, beside `pg_ctl -w stop`. The two sid
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bibd.admin.client import AdminClient
-from bibd.errors import BibdError
+from benchmarks import running
+from benchmarks.running import timed
 from bibd.postgres.binaries import wheel_package
-
-_SILENT = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 def main(rounds: int) -> None:
+    sides: dict[str, Callable[[Path], dict[str, float]]] = {"plain": plain, "bibd": daemon}
     figures: dict[str, list[float]] = {}
     for _ in range(rounds):
-        for side, measure in (("plain", plain), ("bibd", daemon)):
-            directory = Path(tempfile.mkdtemp(prefix="bibd-bench-", dir="/tmp"))  # noqa: S108
-            directory.chmod(0o711)
-            try:
-                for name, seconds in measure(directory).items():
+        for side, measure in sides.items():
+            with running.directory() as path:
+                for name, seconds in measure(path).items():
                     figures.setdefault(f"{side} {name}", []).append(seconds)
-            finally:
-                shutil.rmtree(directory, ignore_errors=True)
     for name in ("cold", "warm", "stop"):
         ours, theirs = (statistics.median(figures[f"{side} {name}"]) for side in ("bibd", "plain"))
-        print(f"{name}: bibd {ours:.3f} s, plain {theirs:.3f} s: ratio {ours / theirs:.2f}, difference {ours - theirs:+.3f} s")
+        print(f"{name}: bibd {ours:.3f} s, plain {theirs:.3f} s, ratio {ours / theirs:.2f}, {ours - theirs:+.3f} s")
 
 
-def timed(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
-
-
-def plain(directory: Path) -> dict[str, float]:
+def plain(path: Path) -> dict[str, float]:
     package = wheel_package()
     assert package is not None
     binaries = package / "pginstall" / "bin"
-    data, port = directory / "data", "54329"
-    user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    if os.geteuid() == 0:
-        shutil.chown(directory, user)
+    data, port = path / "data", "54329"
+    user = "nobody" if os.geteuid() == 0 else None
+    if user is not None:
+        shutil.chown(path, user)
 
     def run(*command: str | Path) -> None:
-        subprocess.run(command, check=True, user=user if os.geteuid() == 0 else None, cwd="/", **_SILENT)  # type: ignore[call-overload]
+        subprocess.run(command, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def start() -> None:
-        run(binaries / "pg_ctl", "-D", data, "-l", directory / "log", "-o", f"-k {directory} -p {port}", "-w", "start")
+        run(binaries / "pg_ctl", "-D", data, "-l", path / "log", "-o", f"-k {path} -p {port}", "-w", "start")
 
     def cold() -> None:
         run(binaries / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-instructions")
         start()
-        run(binaries / "psql", "-h", directory, "-p", port, "-U", "postgres", "-c", "select 1")
+        run(binaries / "psql", "-h", path, "-p", port, "-U", "postgres", "-c", "select 1")
 
     def stop() -> None:
         run(binaries / "pg_ctl", "-D", data, "-w", "stop")
@@ -78,39 +63,18 @@ def plain(directory: Path) -> dict[str, float]:
     return found
 
 
-def daemon(directory: Path) -> dict[str, float]:
-    environ = {
-        **os.environ,
-        "BIBD_SERVER__DATA_DIR": str(directory / "d"),
-        "BIBD_DATABASE__POSTGRES__PORT": "0",
-        "BIBD_DATABASE__POSTGRES__STOP_ON_SHUTDOWN": "true",
-    }
-    command = [str(Path(sys.executable).with_name("bibd"))]
-    process: subprocess.Popen[bytes]
+def daemon(path: Path) -> dict[str, float]:
+    processes: list[subprocess.Popen[bytes]] = []
 
     def start() -> None:
-        nonlocal process
-        process = subprocess.Popen(command, env=environ, **_SILENT)
-        while not ready(directory / "d" / "admin.sock"):
-            assert process.poll() is None, "bibd did not start"
-            time.sleep(0.002)
+        processes.append(running.start(path / "d"))
 
     def stop() -> None:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+        running.stop(processes.pop())
 
     found = {"cold": timed(start), "stop": timed(stop), "warm": timed(start)}
     stop()
     return found
-
-
-def ready(socket: Path) -> bool:
-    try:
-        with AdminClient(socket) as client:
-            status = client.call("status", {}, timeout=5)
-    except BibdError:
-        return False
-    return bool(isinstance(status, dict) and status["state"] == "ready")
 
 
 if __name__ == "__main__":

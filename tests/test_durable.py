@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,15 @@ def test_owner_is_set(tmp_path: Path) -> None:
     assert (tmp_path / "f").stat().st_uid == os.geteuid()
 
 
+def _make_and_return(real_open: Callable[[Path, int, int], int], result: int, path: Path, flags: int, mode: int) -> int:
+    os.close(real_open(path, flags, mode))
+    return result
+
+
+def _nothing(_descriptor: int, _mode: int) -> None:
+    pass
+
+
 @pytest.mark.parametrize("call", ["write", "fsync", "fchmod", "rename"])
 def test_any_failure_leaves_the_old_file_and_no_temporary_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
@@ -54,12 +65,10 @@ def test_any_failure_leaves_the_old_file_and_no_temporary_one(
             case "rename":
                 patch.setattr(Path, "replace", full)
             case "write":
-                # A real full device is opened in place of the temporary file.
-                real_open = os.open
-                patch.setattr(
-                    os, "open", lambda *args: real_open(args[0], *args[1:]) and real_open("/dev/full", os.O_WRONLY)
-                )
-                patch.setattr(os, "fchmod", lambda *_: None)
+                # A real full device takes the place of the temporary file.
+                full_device = os.open("/dev/full", os.O_WRONLY)
+                patch.setattr(os, "open", partial(_make_and_return, os.open, full_device))
+                patch.setattr(os, "fchmod", _nothing)  # not our device to change
             case _:
                 patch.setattr(os, call, full)
         with pytest.raises(OSError, match="No space left"):

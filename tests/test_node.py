@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,7 +72,7 @@ def test_ready_exactly_when_the_tree_is_ready_and_healthy_and_no_required_child_
 @given(st.lists(events, max_size=40))
 def test_terminal_states_absorb_and_draining_never_goes_back(sequence: list[Event]) -> None:
     lives = live_through(sequence)
-    for before, after in zip(lives, lives[1:], strict=False):
+    for before, after in pairwise(lives):
         if before.state in TERMINAL:
             assert after == before
         elif before.state is NodeState.DRAINING:
@@ -83,7 +84,7 @@ def test_terminal_states_absorb_and_draining_never_goes_back(sequence: list[Even
 @given(st.lists(events, max_size=40))
 def test_since_changes_exactly_with_the_state_and_ready_at_is_the_first_time(sequence: list[Event]) -> None:
     lives = live_through(sequence)
-    for before, after in zip(lives, lives[1:], strict=False):
+    for before, after in pairwise(lives):
         assert (after.since != before.since) == (after.state is not before.state)
     first = next((life.since for life in lives if life.state is NodeState.READY), None)
     assert lives[-1].ready_at == first

@@ -45,6 +45,19 @@ def alive(pid: int) -> bool:
         return False
 
 
+def processes_below(root: Path) -> list[int]:
+    """Everything that works in a directory below ``root``."""
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if (entry / "cwd").readlink().is_relative_to(root):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return [pid for pid in found if alive(pid)]
+
+
 class Daemon:
     """``python -m bibd`` on ``data_dir``, with ``settings`` as environment variables over fast defaults."""
 
@@ -54,9 +67,8 @@ class Daemon:
         self.environ = {**os.environ, **FAST, "BIBD_SERVER__DATA_DIR": str(data_dir), **(settings or {})}
         data_dir.parent.mkdir(exist_ok=True)
         self._stderr = (data_dir.parent / "stderr").open("wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bibd"], env=self.environ, stdin=subprocess.DEVNULL, stderr=self._stderr
-        )
+        self.command = [sys.executable, "-m", "bibd"]
+        self.process = subprocess.Popen(self.command, env=self.environ, stdin=subprocess.DEVNULL, stderr=self._stderr)
 
     def __enter__(self) -> Daemon:
         return self
@@ -71,12 +83,16 @@ class Daemon:
         with AdminClient(self.socket) as client:
             return client.call(method, params, timeout=10)
 
-    def status(self) -> dict[str, Any] | None:
-        """None while nobody answers."""
+    def answers(self, method: str) -> Any:
+        """The answer, or None while there is an error instead."""
         try:
-            found: dict[str, Any] = self.call("status")
+            return self.call(method)
         except BibdError:
             return None
+
+    def status(self) -> dict[str, Any] | None:
+        """None while nobody answers."""
+        found: dict[str, Any] | None = self.answers("status")
         return found
 
     def in_state(self, state: str) -> dict[str, Any] | None:

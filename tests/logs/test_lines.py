@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,10 +27,7 @@ def test_any_text_is_one_line_of_json(message: str, field: str, cause: str) -> N
         try:
             logger.bind(field=field).info(message)
             logger.info("{}", message)
-            try:
-                raise ValueError(cause)
-            except ValueError:
-                for_actor("health").exception(message)
+            for_actor("health").opt(exception=ValueError(cause)).error(message)
             assert len(log.file) == 3
             assert log.stderr.getvalue().count("\n") == 3
             assert [line["level"] for line in log.file] == ["info", "info", "error"]
@@ -95,10 +93,10 @@ def test_colour_only_on_a_terminal_that_wants_it(log: Log, environ: dict[str, st
 def test_fields_and_tracebacks_show_in_text(log: Log) -> None:
     log.start("text")
     try:
-        raise RuntimeError("cause")
-    except RuntimeError:
+        os.stat("/nonexistent")  # noqa: PTH116 - any failing call
+    except FileNotFoundError:
         for_actor("health").bind(attempt=2, url="postgresql://u:hunter2@h/d").exception("gave up")
     first, *further = log.stderr.getvalue()[:-1].split("\n")
     assert first.endswith('health - gave up attempt=2 url="postgresql://u:***@h/d"')
     assert further[0] == "    Traceback (most recent call last):"
-    assert further[-1] == "    RuntimeError: cause"
+    assert further[-1] == "    FileNotFoundError: [Errno 2] No such file or directory: '/nonexistent'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import resource
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from loguru import logger
 
 from bibd.errors import BibdError
 from bibd.logs.setup import for_actor
+from bibd.logs.sinks import LineFile
 from bibd.logs.stdlib import Intercept
 from tests.logs.conftest import Log
 
@@ -67,10 +69,7 @@ def test_library_lines_keep_their_place_and_braces(log: Log) -> None:
     library.warning("braces {} {x} %s", "{y}")
     # Straight to our handler: pytest's own would raise.
     Intercept().emit(logging.LogRecord("some.library", logging.INFO, "f.py", 1, "wrong %d", ("argument",), None))
-    try:
-        raise OSError("boom")
-    except OSError:
-        library.exception("failed")
+    library.error("failed", exc_info=OSError("boom"))
     braces, wrong, failed = log.file
     assert braces["message"] == "braces {} {x} {y}"
     assert braces["source"].startswith("some.library:")
@@ -80,13 +79,15 @@ def test_library_lines_keep_their_place_and_braces(log: Log) -> None:
 
 def test_chatter_of_the_actor_and_database_libraries_counts_one_level_lower(log: Log) -> None:
     log.start(level="trace")
+    # psycopg itself keeps its logger at WARNING, unless somebody has set another level.
     for name in ("pykka", "psycopg.pool", "pykkalike"):
-        logging.getLogger(name).debug("x")
+        if name != "psycopg.pool":
+            logging.getLogger(name).debug("x")
         logging.getLogger(name).warning("x")
         logging.getLogger(name).critical("x")
     assert [line["level"] for line in log.file] == [
         *("trace", "info", "error"),
-        *("trace", "info", "error"),
+        *("info", "error"),
         *("debug", "warning", "critical"),
     ]
 
@@ -101,6 +102,21 @@ def test_file_is_private_appended_to_and_a_torn_line_stays_alone(log: Log) -> No
     lines = path.read_text().split("\n")
     assert lines[:2] == ['{"message":"a"}', '{"torn']
     assert '"message":"b"' in lines[2]
+
+
+def test_a_line_cut_off_by_a_full_disk_does_not_swallow_the_next(tmp_path: Path) -> None:
+    file = LineFile(tmp_path / "f")
+    real = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The kernel writes up to the limit and then fails with EFBIG, as it fails with ENOSPC on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, real[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            file.write(b"cut off after ten bytes\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, real)
+    file.write(b"whole\n")
+    file.close()
+    assert (tmp_path / "f").read_bytes() == b"cut off af\nwhole\n"
 
 
 def test_a_full_disk_costs_lines_and_is_told_once(log: Log, tmp_path: Path) -> None:
@@ -147,7 +163,9 @@ PROGRAM = """
 import sys, threading, warnings
 from pathlib import Path
 from bibd.logs.setup import setup
-logs = setup(level="info", fmt="json", log_dir=Path(sys.argv[1]), redact_fields=[], node="n", stderr=sys.stderr, environ={})
+logs = setup(
+    level="info", fmt="json", log_dir=Path(sys.argv[1]), redact_fields=[], node="n", stderr=sys.stderr, environ={}
+)
 def fail(): raise ValueError("password=hunter2 in a thread")
 thread = threading.Thread(target=fail); thread.start(); thread.join()
 warnings.warn("password=hunter2 in a warning")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -39,13 +40,13 @@ def server() -> Iterator[str]:
             os.chown(directory, 65534, 65534)
     if as_root:
         run.chmod(0o711)
-    user = {"user": 65534, "group": 65534, "extra_groups": []} if as_root else {}
+    user: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []} if as_root else {}
     subprocess.run(
         [bin_dir / "initdb", "-D", data, "-U", "bibd", "-A", "trust", "--no-sync", "--no-instructions"],
         check=True,
         stdout=subprocess.DEVNULL,
         cwd="/",
-        **user,  # type: ignore[call-overload]
+        **user,
     )
     options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={run}", "-c", "fsync=off"]
     with (
@@ -54,7 +55,7 @@ def server() -> Iterator[str]:
             [bin_dir / "postgres", "-D", data, *options],
             stderr=log,
             cwd="/",
-            **user,  # type: ignore[call-overload]
+            **user,
         ) as postmaster,
     ):
         dsn = f"host={run} user=bibd dbname=postgres"
@@ -67,7 +68,7 @@ def server() -> Iterator[str]:
     shutil.rmtree(root)
 
 
-def _wait(dsn: str, postmaster: subprocess.Popen[bytes]) -> None:
+def _wait(dsn: str, postmaster: subprocess.Popen[Any]) -> None:
     for _ in range(100):
         assert postmaster.poll() is None
         try:

@@ -85,7 +85,7 @@ def test_a_part_that_is_a_link_is_refused(tmp_path: Path) -> None:
 def test_a_directory_of_another_account_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As the other account sees it; chown(2) would need root.
     monkeypatch.setattr(os, "geteuid", lambda: OTHER)
-    with pytest.raises(BibdError, match="^permission denied: data directory .* belongs to") as refused:
+    with pytest.raises(BibdError, match=r"^permission denied: data directory .* belongs to") as refused:
         prepare(tmp_path)
     assert "server.data_dir" in refused.value.hint
     assert refused.value.exit_code == 1

@@ -89,7 +89,7 @@ def test_the_error_does_not_name_a_process_that_is_gone(tmp_path: Path) -> None:
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
     path.write_text(f"{gone.pid}\n")
-    with pytest.raises(BibdError, match="^another bibd already runs"):
+    with pytest.raises(BibdError, match=r"^another bibd already runs"):
         DataDirLock.acquire(path)
     lock.release()
 

@@ -179,9 +179,9 @@ def test_connections_are_limited_reused_and_cleaned(path: Path) -> None:
         file.connection(1) as first,
         file.connection(1),
         pytest.raises(BibdError, match="all 2 connections") as refused,
+        file.connection(0.01),
     ):
-        with file.connection(0.01):
-            pass
+        pass
     assert "max_open_conns" in refused.value.hint
     with file.connection(1) as left_open:
         left_open.execute("BEGIN IMMEDIATE")
@@ -270,7 +270,7 @@ def test_leaving_wal_with_an_affected_library_needs_the_file_alone(path: Path) -
 def test_a_directory_in_its_place_and_a_parent_that_is_a_file_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file" / "cache.db"):
-        with pytest.raises(BibdError, match="is not a regular file|Not a directory"):
+        with pytest.raises(BibdError, match=r"is not a regular file|Not a directory"):
             SqliteFile.open(path, 1)
 
 

@@ -1,0 +1,150 @@
+"""``Storage`` for a PostgreSQL that bibd runs itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bibd import __version__
+from bibd.config import model
+from bibd.datadir import DataDir
+from bibd.errors import BibdError
+from bibd.migrations.engine import MigrationState, migrate
+from bibd.migrations.postgres import PostgresMigrations
+from bibd.migrations.source import builtin
+from bibd.postgres import roles
+from bibd.postgres.database import Database
+from bibd.postgres.probe import probe
+from bibd.postgres.server import EmbeddedServer, ServerSpec
+from bibd.postgres.vault import FileVault
+from bibd.storage import Check, Link, Probed, Release, Serving
+
+SERVICE = "bibd"
+_MIGRATION_TIMEOUT = 60.0
+_CHECKPOINT_TIMEOUT = 5.0
+_CLOSE_TIMEOUT = 1.0
+
+
+def server_spec(settings: model.Postgres, data: DataDir, logs: Path, node: str) -> ServerSpec:
+    """Where this node's server lives, from the configuration."""
+    directory = Path(settings.data_dir) if settings.data_dir else data.postgres_data
+    return ServerSpec(
+        data=directory,
+        run=data.postgres_run,
+        certs=data.postgres_certs,
+        dist=data.postgres_dist,
+        log_file=logs / "postgres.log",
+        service_file=data.service_file,
+        root=data.root,
+        bin_dir=settings.bin_dir,
+        bind_address=settings.bind_address,
+        port=settings.port,
+        max_connections=settings.max_connections,
+        memory_mb=settings.memory_mb,
+        settings=settings.settings,
+        tls=settings.tls.enabled,
+        tls_cert_dir=settings.tls.cert_dir,
+        tls_auto_generate=settings.tls.auto_generate,
+        startup_timeout=settings.health.startup_timeout,
+        node=node,
+    )
+
+
+class PostgresStorage:
+    """``node`` signs the migrations; ``register_secret`` is told of passwords before anything can log them."""
+
+    def __init__(
+        self,
+        server: EmbeddedServer,
+        service_file: Path,
+        *,
+        node: str,
+        lock_timeout: float,
+        register_secret: Callable[[str], None],
+    ) -> None:
+        self._server = server
+        self._service_file = service_file
+        self._node = node
+        self._lock_timeout = lock_timeout
+        self._register_secret = register_secret
+        self._database: Database | None = None
+
+    @classmethod
+    def of(
+        cls, settings: model.Database, data: DataDir, *, logs: Path, node: str, register_secret: Callable[[str], None]
+    ) -> PostgresStorage:
+        server = EmbeddedServer(server_spec(settings.postgres, data, logs, node), FileVault(data.secrets / "db.json"))
+        return cls(
+            server,
+            data.service_file,
+            node=node,
+            lock_timeout=settings.migrations.lock_timeout,
+            register_secret=register_secret,
+        )
+
+    def ensure(self, cancel: threading.Event, progress: Callable[[str], None]) -> Serving:
+        running = self._server.ensure(cancel, progress)
+        admin, app = self._server.admin(), self._server.app()
+        for endpoint in (admin, app):
+            self._register_secret(endpoint.password)
+        # The superuser, so that a full server still lets us look; in the application's database, where our schema is.
+        mine = replace(admin, dbname=roles.DATABASE)
+        if self._database is None or self._database.endpoint != mine:
+            self._close()
+            self._database = Database(mine)
+        return Serving(
+            version=f"PostgreSQL {running.version}",
+            url=app.public_url(),
+            runtime="embedded",
+            pid=running.pid,
+            adopted=running.adopted,
+            note="; ".join(part for part in (f"binaries: {running.source}", running.note) if part),
+        )
+
+    def probe(self, timeout: float) -> Probed:
+        database = self._database
+        if database is None:
+            return Probed(datetime.now(UTC), (Check("process", ok=False, detail="not started yet", seconds=0.0),))
+        result = probe(database, self._server.alive, timeout)
+        return Probed(datetime.now(UTC), tuple(Check(c.name, c.ok, c.detail, c.seconds) for c in result.checks))
+
+    def migrate(self, cancel: threading.Event) -> MigrationState:
+        del cancel  # the built-in schema is one short transaction
+        if self._database is None:
+            raise BibdError("PostgreSQL is not running")
+        with self._database.connection(_MIGRATION_TIMEOUT) as session:
+            migrations = PostgresMigrations(session)
+            state = migrate(
+                migrations,
+                builtin("postgres"),
+                applied_by=f"bibd {__version__} on {self._node}",
+                lock_timeout=self._lock_timeout,
+            )
+            migrations.record_start(self._node, __version__)
+        return state
+
+    def link(self) -> Link:
+        if self._database is None:
+            raise BibdError("PostgreSQL is not running yet", hint="see `bib admin status`")
+        return Link(self._server.app().url(), SERVICE, str(self._service_file))
+
+    def release(self, how: Release) -> str:
+        if how.stop and how.checkpoint and self._database is not None:
+            # Not fatal: PostgreSQL makes one itself when it stops; done before, the stop is short.
+            with suppress(BibdError):
+                self._database.checkpoint(min(_CHECKPOINT_TIMEOUT, how.timeout))
+        self._close()
+        if not how.stop:
+            return "PostgreSQL is left running" if self._server.alive() else "PostgreSQL was not running"
+        result = self._server.stop(how.timeout, immediate=how.immediate)
+        clean = "clean" if result.clean else "not clean: it will recover at the next start"
+        return f"PostgreSQL stopped ({result.how}, {result.seconds:.3f} s, {clean})"
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close(_CLOSE_TIMEOUT)
+            self._database = None
