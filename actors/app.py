@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TextIO
 
 from actors.admin.actor import AdminActor, Serve
-from actors.config.actor import ConfigActor, policy
+from actors.config.actor import ConfigActor, policy, wish
 from actors.config.messages import Config, Reload
 from actors.health.actor import HealthActor
 from actors.migrator.actor import MigratorActor
 from actors.provisioner.actor import ProvisionerActor
-from actors.provisioner.messages import ReleaseChanged
 from actors.root import Identity, Root
 from bibd.admin.server import AdminServer, AuditEntry
 from bibd.config import resolve
@@ -37,17 +36,32 @@ from bibd.storage import Storage
 from bibd.supervision import ActorSystem, AskError, ChildSpec
 from bibd.supervision.reasons import Reason, Shutdown, root_error
 
+_UNTIL_DEADLINE = 3600.0
+"""Seconds, in place of a stop timeout of one's own: what counts is the deadline of the whole stop, which is
+server.shutdown_timeout and may change while we run."""
+
 _FORCED_STOP = 3.0
 """Seconds for a forced stop: enough to end a server at once and to say so."""
+
+
+class InForce:
+    """The settings that the daemon works with now; ``apply`` is called with each change."""
+
+    def __init__(self, settings: Settings, apply: Callable[[Settings], None]) -> None:
+        self.settings = settings
+        self._apply = apply
+
+    def change(self, settings: Settings) -> None:
+        self.settings = settings
+        self._apply(settings)
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the actors are given."""
 
-    loaded: Loaded
     load: Callable[[], Loaded]
-    apply: Callable[[Settings], None]
+    in_force: InForce
     storage: Storage
     serve: Serve
     root: Root
@@ -56,30 +70,31 @@ class Parts:
 
 def tree(parts: Parts, slots: tuple[ChildSpec, ...] = ()) -> tuple[ChildSpec, ...]:
     """The children of the root. ``slots`` join it beside the storage (``after=("admin",)``) and never wait for it."""
-    settings, root, storage = parts.loaded.settings, parts.root, parts.storage
-    postgres, stop = settings.database.postgres, settings.server.shutdown_timeout
-    wish = ReleaseChanged(postgres.stop_on_shutdown, postgres.checkpoint_on_shutdown)
-    probe_timeout, startup = postgres.health.timeout, postgres.health.startup_timeout
+    # A generation that comes later works with what is in force then.
+    in_force, root, storage = parts.in_force, parts.root, parts.storage
+    health = in_force.settings.database.postgres.health
+    probe_timeout, startup = health.timeout, health.startup_timeout
     return (
-        ChildSpec("config", lambda ctx: ConfigActor(ctx, parts.loaded, parts.load, parts.apply)),
+        ChildSpec("config", lambda ctx: ConfigActor(ctx, in_force.settings, parts.load, in_force.change)),
         # Up first and down last: it answers while everything else still starts, and while it stops.
         ChildSpec(
             "admin",
             lambda ctx: AdminActor(
                 ctx, parts.serve, storage, root.status, probe_timeout,
+                lambda: in_force.settings.server.drain_timeout,
                 lambda force: root.wish_shutdown("requested over the admin socket", force=force),
             ),
-            after=("config",),
+            after=("config",), stop_timeout=_UNTIL_DEADLINE,
         ),
         # initdb and a copy of the binaries come on top of the server's own start.
         ChildSpec(
             "provisioner",
-            lambda ctx: ProvisionerActor(ctx, storage, wish, parts.forced, root.serving, stop),
-            after=("admin",), ready_timeout=startup + 60, stop_timeout=stop,
+            lambda ctx: ProvisionerActor(ctx, storage, wish(in_force.settings), parts.forced, root.serving),
+            after=("admin",), ready_timeout=startup + 60, stop_timeout=_UNTIL_DEADLINE,
         ),
         ChildSpec(
             "health",
-            lambda ctx: HealthActor(ctx, policy(settings), storage.probe, root.probed, root.give_up),
+            lambda ctx: HealthActor(ctx, policy(in_force.settings), storage.probe, root.probed, root.give_up),
             after=("provisioner",), ready_timeout=startup + probe_timeout + 5, stop_timeout=probe_timeout + 1,
         ),
         ChildSpec(
@@ -147,10 +162,15 @@ def run(loaded: Loaded, load: Callable[[], Loaded], process: Process, slots: tup
         identity = Identity(None, settings.mode, settings.database.backend, os.getpid())
         root = Root(identity, lambda: datetime.now(UTC), Notifier(process.environ), process.signals.wake)
         forced = threading.Event()
+
+        def apply(new: Settings) -> None:
+            logs.set_level(new.log.level)
+            logs.redactor.watch(new.log.redact_fields)
+
+        in_force = InForce(settings, apply)
         parts = Parts(
-            loaded=loaded,
             load=load,
-            apply=lambda new: logs.set_level(new.log.level),
+            in_force=in_force,
             storage=make_storage(settings, data, logs, log_dir, node),
             serve=_server(resolve.admin_socket(settings, directory), audit, euid),
             root=root,
@@ -160,7 +180,7 @@ def run(loaded: Loaded, load: Callable[[], Loaded], process: Process, slots: tup
         root.watch(system, frozenset(f"root/{spec.id}" for spec in tree(parts, slots) if spec.significant))
         for_actor("root").info("bibd starting, pid {}, data directory {}", os.getpid(), directory)
         system.start()
-        return Daemon(root, system, process, forced, settings.server.shutdown_timeout).live()
+        return Daemon(root, system, process, forced, in_force).live()
 
 
 def _server(socket: Path, audit: AuditLog, euid: int) -> Serve:
@@ -183,7 +203,7 @@ class Daemon:
     """The main thread: waits for signals, for wishes from inside, and for the tree's own end."""
 
     def __init__(
-        self, root: Root, system: ActorSystem, process: Process, forced: threading.Event, shutdown_timeout: float
+        self, root: Root, system: ActorSystem, process: Process, forced: threading.Event, in_force: InForce
     ) -> None:
         self._root = root
         self._system = system
@@ -191,7 +211,7 @@ class Daemon:
         self._notifier = Notifier(process.environ)
         self._watchdog = watchdog_interval(process.environ, os.getpid())
         self._forced = forced
-        self._shutdown_timeout = shutdown_timeout
+        self._in_force = in_force
         self._stopping = False
         self._log = for_actor("root")
 
@@ -214,7 +234,7 @@ class Daemon:
         self._stopping = True
         self._log.info("shutting down: {}", why)
         self._root.drain()
-        self._system.request_stop(self._shutdown_timeout)
+        self._system.request_stop(self._in_force.settings.server.shutdown_timeout)
 
     def _force(self) -> None:
         self._log.warning("shutdown forced")

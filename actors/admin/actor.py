@@ -17,7 +17,6 @@ from bibd.storage import Storage
 from bibd.supervision import Actor, Answer, Context
 from bibd.supervision.reasons import Reason
 
-_CLOSE_TIMEOUT = 1.0
 _RELOAD_TIMEOUT = 10.0
 
 Serve = Callable[[Callable[[Call, Responder], None]], AdminServer]
@@ -36,12 +35,14 @@ class AdminActor(Actor[AdminMessage]):
         storage: Storage,
         status: Callable[[], Status],
         probe_timeout: float,
+        drain_timeout: Callable[[], float],
         shut_down: Callable[[bool], ShutdownAccepted],
     ) -> None:
         self._ctx = ctx
         self._storage = storage
         self._status = status
         self._probe_timeout = probe_timeout
+        self._drain_timeout = drain_timeout
         self._shut_down = shut_down
         self._me = ctx.me(Admin)
         self._config = ctx.ref("config", Config)
@@ -54,7 +55,7 @@ class AdminActor(Actor[AdminMessage]):
 
     def on_stop(self, reason: Reason) -> None:
         del reason
-        self._server.close(_CLOSE_TIMEOUT)
+        self._server.close(self._drain_timeout())
 
     def receive(self, msg: AdminMessage) -> Answer:
         match msg:

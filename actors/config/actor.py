@@ -29,13 +29,18 @@ def policy(settings: Settings) -> Policy:
     )
 
 
+def wish(settings: Settings) -> ReleaseChanged:
+    postgres = settings.database.postgres
+    return ReleaseChanged(postgres.stop_on_shutdown, postgres.checkpoint_on_shutdown)
+
+
 class ConfigActor(Actor[ConfigMessage]):
     """``load`` reads all sources anew; ``apply`` puts into force what is no actor's (the log's level)."""
 
     def __init__(
-        self, ctx: Context, loaded: Loaded, load: Callable[[], Loaded], apply: Callable[[Settings], None]
+        self, ctx: Context, settings: Settings, load: Callable[[], Loaded], apply: Callable[[Settings], None]
     ) -> None:
-        self._settings = loaded.settings
+        self._settings = settings
         self._load = load
         self._apply = apply
         self._health = ctx.ref("health", Health)
@@ -60,6 +65,5 @@ class ConfigActor(Actor[ConfigMessage]):
         self._settings = live_only(self._settings, loaded.settings)
         self._apply(self._settings)
         self._health.tell(PolicyChanged(policy(self._settings)))
-        postgres = self._settings.database.postgres
-        self._provisioner.tell(ReleaseChanged(postgres.stop_on_shutdown, postgres.checkpoint_on_shutdown))
+        self._provisioner.tell(wish(self._settings))
         return ReloadReport(changed=changes.live, restart_required=changes.restart, warnings=loaded.warnings)

@@ -17,6 +17,9 @@ from bibd.supervision.reasons import Reason, Shutdown
 _RESERVE = 1.0
 """Seconds of the stop timeout kept back to end the server at once, when it did not end politely."""
 
+_NO_DEADLINE = 30.0
+"""Seconds when nobody says until when: the default of server.shutdown_timeout."""
+
 
 def release(msg: ReleaseChanged, *, forced: bool, seconds: float) -> Release:
     """How to let go of the database with ``seconds`` left."""
@@ -40,7 +43,6 @@ class ProvisionerActor(Actor[ProvisionerMessage]):
         wish: ReleaseChanged,
         forced: threading.Event,
         publish: Callable[[Serving], None],
-        stop_timeout: float,
     ) -> None:
         self._ctx = ctx
         self._storage = storage
@@ -48,7 +50,6 @@ class ProvisionerActor(Actor[ProvisionerMessage]):
         self._forced = forced
         self._publish = publish
         self._deadline: float | None = None
-        self._stop_timeout = stop_timeout
         self._busy = False
         self._log = for_actor("provisioner")
         self._health = ctx.ref("health", Health)
@@ -87,8 +88,7 @@ class ProvisionerActor(Actor[ProvisionerMessage]):
             # We fell, the database did not: the next generation adopts it.
             self._storage.release(Release(stop=False, checkpoint=False, immediate=True, timeout=1.0))
             return
-        now = self._ctx.clock.monotonic()
-        left = self._stop_timeout if self._deadline is None else self._deadline - now
+        left = _NO_DEADLINE if self._deadline is None else self._deadline - self._ctx.clock.monotonic()
         self._log.info("{}", self._storage.release(release(self._wish, forced=self._forced.is_set(), seconds=left)))
 
     def _ensure(self, cancel: threading.Event) -> Serving:

@@ -64,7 +64,7 @@ def read(path: Path) -> str:
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path} is larger than {MAX_BYTES} bytes", "it is not a configuration: name another file")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode()
     except UnicodeDecodeError as failure:
         line = content.count(b"\n", 0, failure.start) + 1
         raise ConfigError(f"{path}:{line}: is not UTF-8 text", "save the file as UTF-8") from None

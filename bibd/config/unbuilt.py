@@ -34,7 +34,7 @@ UNBUILT: tuple[Unbuilt, ...] = (
         f"{_POSTGRES}.container_runtime",
         ("", "embedded"),
         "PostgreSQL in a container",
-        (f"{_POSTGRES}.socket_path", f"{_POSTGRES}.image", f"{_POSTGRES}.network", f"{_POSTGRES}.kubernetes"),
+        tuple(f"{_POSTGRES}.{name}" for name in ("socket_path", "image", "cpu_cores", "network", "kubernetes")),
     ),
     Unbuilt(
         f"{_POSTGRES}.credential_rotation_interval",
@@ -43,6 +43,7 @@ UNBUILT: tuple[Unbuilt, ...] = (
         (f"{_POSTGRES}.rotation_grace_period",),
     ),
     Unbuilt("database.migrations.path", ("",), "running your own migrations", ("database.migrations.table",)),
+    Unbuilt("database.migrations.auto", (True,), "starting without migrating"),
     Unbuilt(f"{_BACKUP}.enabled", (False,), "backup", (_BACKUP,)),
     Unbuilt(f"{_BACKUP}.wal_archiving", (False,), "WAL archiving"),
     Unbuilt(f"{_BACKUP}.replicas", ((),), "copies of backups in a second place"),

@@ -38,12 +38,16 @@ class Redactor:
     """
 
     def __init__(self, fields: Iterable[str]) -> None:
+        self._known: frozenset[str] = frozenset()
+        self._known_pattern: re.Pattern[str] | None = None
+        self.watch(fields)
+
+    def watch(self, fields: Iterable[str]) -> None:
+        """From now on these are the words (beside the built-in ones)."""
         words = {word.lower() for word in (*_BUILT_IN_NAMES, *fields) if word}
         self._long = tuple(sorted(word for word in words if len(word) >= 5))
         self._short = frozenset(word for word in words if len(word) < 5)
         self._assignment = _assignment(words)
-        self._known: frozenset[str] = frozenset()
-        self._known_pattern: re.Pattern[str] | None = None
 
     def add(self, value: str) -> None:
         """Mask ``value`` (at least 4 characters) from now on wherever it occurs, also percent-encoded or escaped."""

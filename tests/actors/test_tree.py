@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.app import Parts, tree
+from actors.app import InForce, Parts, tree
 from actors.config.messages import Config, GetSettings, Reload
 from actors.root import Identity, Root
 from bibd.admin.server import AdminServer
@@ -100,9 +100,8 @@ def make_node(tmp_path: Path, request: pytest.FixtureRequest) -> NodeMaker:
         clock = ManualClock()
         root = Root(Identity(None, "full", "postgres", 1), clock.now, Notifier({}), lambda: None)
         parts = Parts(
-            loaded=loaded,
             load=read,
-            apply=lambda _: None,
+            in_force=InForce(loaded.settings, lambda _: None),
             storage=storage,
             serve=lambda handle: AdminServer(tmp_path / "s", handle, allowed_uids=frozenset({0}), audit=lambda _: None),
             root=root,
@@ -249,7 +248,9 @@ def test_stop_budget_fits_the_default_shutdown_timeout_once_the_server_is_left_r
     """Everything but the server's own stop takes little: 30 s are the server's."""
     loaded = load(None, {}, {})
     root = Root(Identity(None, "full", "postgres", 1), lambda: datetime.now(UTC), Notifier({}), lambda: None)
-    parts = Parts(loaded, lambda: loaded, lambda _: None, SlowStorage(), _no_server, root, threading.Event())
+    parts = Parts(
+        lambda: loaded, InForce(loaded.settings, lambda _: None), SlowStorage(), _no_server, root, threading.Event()
+    )
     quick = [replace(spec, stop_timeout=0.1) if spec.id == "provisioner" else spec for spec in tree(parts)]
     assert Graph(quick).stop_budget() <= loaded.settings.server.shutdown_timeout
 

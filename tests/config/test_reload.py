@@ -26,6 +26,21 @@ def test_what_can_change_live_is_told_from_what_needs_a_restart() -> None:
     )
 
 
+def test_after_a_reload_only_the_live_keys_have_changed() -> None:
+    old = Settings(mode="proxy", server=Server(data_dir="/old"))
+    new = Settings(
+        server=Server(data_dir="/new", drain_timeout=1.0),
+        log=Log(level="debug", format="json"),
+        database=Database(postgres=Postgres(port=1, health=Health(max_retries=1))),
+    )
+    taken = reload.live_only(old, new)
+    changes = reload.compare(old, new)
+    assert reload.compare(old, taken) == reload.Changes(live=changes.live, restart=())
+    assert reload.compare(taken, new) == reload.Changes(live=(), restart=changes.restart)
+    assert taken.database.postgres.health.max_retries == 1
+    assert (taken.mode, taken.server.data_dir, taken.database.postgres.port) == ("proxy", "/old", 5432)
+
+
 def test_the_live_keys_are_these() -> None:
     assert [key for key in fields.fields() if reload.is_live(key)] == [
         "server.shutdown_timeout",

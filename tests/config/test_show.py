@@ -65,5 +65,5 @@ def test_json_has_numbers_origins_and_warnings(tmp_path: Path) -> None:
     assert shown["settings"]["log"]["redact_fields"] == ["pin", "#x"]
     assert shown["settings"]["database"]["postgres"]["dsn"] == ""
     assert shown["origin"]["log.level"] == f"file {tmp_path}/config.yaml:1"
-    assert len(shown["warnings"]) == len(loaded.warnings) == 3
+    assert len(shown["warnings"]) == len(loaded.warnings) == 4
     assert json.loads(json.dumps(as_json_dict(load(None, {}, {}))))["path"] is None
