@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -18,13 +18,14 @@ from actors.health.actor import HealthActor
 from actors.migrator.actor import MigratorActor
 from actors.provisioner.actor import ProvisionerActor
 from actors.root import Identity, Root
+from bibd.admin.methods import METHODS
 from bibd.admin.server import AdminServer, AuditEntry
 from bibd.config import resolve
 from bibd.config.load import Loaded
 from bibd.config.model import Settings
 from bibd.datadir import DataDir
 from bibd.errors import BibdError
-from bibd.logs.audit import AuditLog
+from bibd.logs.audit import AuditLog, Outcome
 from bibd.logs.setup import Logs, for_actor, setup
 from bibd.node import NodeState
 from bibd.process.directory import prepare
@@ -183,6 +184,9 @@ def run(loaded: Loaded, load: Callable[[], Loaded], process: Process, slots: tup
         return Daemon(root, system, process, forced, in_force).live()
 
 
+_OUTCOMES: Mapping[str, Outcome] = {"requested": "requested", "done": "ok", "failed": "failed", "refused": "refused"}
+
+
 def _server(socket: Path, audit: AuditLog, euid: int) -> Serve:
     def record(entry: AuditEntry) -> None:
         audit.write(
@@ -190,10 +194,10 @@ def _server(socket: Path, audit: AuditLog, euid: int) -> Serve:
             peer_pid=entry.peer.pid,
             peer_uid=entry.peer.uid,
             method=entry.method,
-            params={},
-            outcome="failed" if entry.event == "failed" else "refused" if entry.event == "refused" else "ok",
+            params=asdict(entry.params) if is_dataclass(entry.params) and not isinstance(entry.params, type) else {},
+            outcome=_OUTCOMES[entry.event],
             error=entry.detail or None,
-            changes=True,
+            changes=entry.method in METHODS and METHODS[entry.method].changes,
         )
 
     return lambda handle: AdminServer(socket, handle, allowed_uids=frozenset({0, euid}), audit=record)

@@ -32,5 +32,5 @@ def data_dir() -> Iterator[Path]:
 
 def _kill_postmaster(pid: int, root: Path) -> None:
     """Only a process that was started below ``root``: the number in a PID file may be anybody's by now."""
-    if Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(root):
+    if Path(f"/proc/{pid}/cwd").readlink().is_relative_to(root):
         os.kill(pid, signal.SIGQUIT)

@@ -50,6 +50,8 @@ class AuditEntry:
     method: str
     event: str
     detail: str = ""
+    params: object = None
+    """The method's parameter object, None when there is no such method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,6 @@ class Limits:
     connections: int = 64
     # A half-sent line, or an answer that nobody reads, for this long.
     stall_seconds: float = 10.0
-    # Above, a connection's requests wait in the kernel's buffer: a flood costs the daemon at most about 5 % of a core.
+    # Above, a connection's requests wait in the kernel's buffer; at this rate it takes about a tenth of a core.
     requests_per_second: float = 1000.0
     burst: int = 100

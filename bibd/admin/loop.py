@@ -93,9 +93,9 @@ class Loop:
                 self._woken = True
                 os.eventfd_write(self._wake_fd, 1)
 
-    def _record(self, peer: Peer, method: str, event: str, detail: str) -> None:
+    def _record(self, peer: Peer, method: str, params: object, event: str, detail: str) -> None:
         try:
-            self._audit(AuditEntry(peer, method, event, detail))
+            self._audit(AuditEntry(peer, method, event, detail, params))
         except Exception:  # a full disk must not make the daemon unstoppable
             log_crash(f"audit of {method}")
 
@@ -180,7 +180,7 @@ class Loop:
         peer = Peer(*_UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)))
         refusal: ProtocolError | None = None
         if peer.uid not in self._allowed_uids:
-            self._record(peer, "", "refused", "a connection from another account")
+            self._record(peer, "", None, "refused", "a connection from another account")
             text = f"uid {peer.uid} may not use the admin socket"
             refusal = ProtocolError(protocol.FORBIDDEN, text, "run as the daemon's account, or as root")
         elif len(self._connections) >= self._limits.connections and not self._evict(now):
@@ -239,7 +239,7 @@ class Loop:
 
     def _call(self, connection: Connection, request: Request) -> None:
         name = request.method.name
-        record = partial(self._record, connection.peer, name) if request.method.audited else _no_record
+        record = partial(self._record, connection.peer, name, request.params) if request.method.audited else _no_record
         call = PendingCall(connection, request, self._answer, record)
         connection.pending.add(call)
         record("requested", "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bibd.errors import BibdError, UsageError
@@ -15,12 +17,15 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def main() -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name that the locale cannot write is shown escaped
+            stream.reconfigure(errors="backslashreplace")
     return run(sys.argv[1:])
 
 
 def run(args: Sequence[str], defaults: Defaults | None = None) -> int:
     """Exit code of ``bib ARGS``; ``defaults`` holds for options that are not given (of the shell that runs this)."""
-    as_json = _wants_json(args)
+    as_json = _wants_json(args) or (defaults is not None and defaults.output == "json")
     try:
         return _invoke(args, defaults)
     except BibdError as error:
@@ -56,11 +61,8 @@ def _report(error: BibdError, *, as_json: bool) -> None:
 
 def _wants_json(args: Sequence[str]) -> bool:
     """Also for a command line that could not be parsed."""
-    pairs = zip(args, [*args[1:], ""], strict=True)
-    return any(
-        arg in ("-ojson", "--output=json") or (arg in ("-o", "--output") and following == "json")
-        for arg, following in pairs
-    )
+    joined = {"-ojson", "--output=json"} & set(args)
+    return bool(joined) or any(pair in (("-o", "json"), ("--output", "json")) for pair in pairwise(args))
 
 
 if __name__ == "__main__":

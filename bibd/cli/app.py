@@ -68,7 +68,7 @@ def completion(shell: Annotated[Shell, typer.Argument(help="The shell to complet
       bib completion zsh > ~/.zfunc/_bib                   # zsh; a folder of $fpath
       bib completion fish > ~/.config/fish/completions/bib.fish
     """
-    from typer.completion import get_completion_script
+    from typer._completion_shared import get_completion_script
 
     emit(get_completion_script(prog_name="bib", complete_var="_BIB_COMPLETE", shell=shell.value))
 

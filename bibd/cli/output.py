@@ -53,7 +53,7 @@ def error_text(error: BibdError, *, as_json: bool) -> str:
 
 
 def console(stream: TextIO) -> Console:
-    """Tables for ``stream``: no colour without a terminal or with NO_COLOR (https://no-color.org), nothing cut in a pipe."""
+    """Tables for ``stream``: no colour without a terminal or with NO_COLOR (no-color.org), nothing cut in a pipe."""
     from rich.console import Console
 
     terminal = stream.isatty()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import cast
 
 import typer
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
-from typer.core import TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from bibd.cli.shell import LEAVE, full_command
 
@@ -48,10 +49,10 @@ class CommandCompleter(Completer):
 
 def candidates(root: TyperGroup, words: list[str], begun: str) -> list[tuple[str, str]]:
     """What ``begun`` may become after the complete ``words``, each with its one-line help."""
-    command = root
+    command: TyperGroup | TyperCommand = root
     for word in full_command(words):
         if isinstance(command, TyperGroup) and word in command.commands:
-            command = command.commands[word]  # type: ignore[assignment]
+            command = cast("TyperGroup | TyperCommand", command.commands[word])
     options = [param for param in command.params if isinstance(param, TyperOption)]
     found: list[tuple[str, str]] = []
     for option in options:

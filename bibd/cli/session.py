@@ -79,17 +79,23 @@ class Session:
 
 
 def _home() -> Path:
-    return Path("~").expanduser() if os.environ.get("HOME") else Path("/")
+    try:
+        return Path.home()
+    except RuntimeError:  # an account without an entry in passwd(5), as in containers
+        return Path("/")
 
 
 _CONFIG = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Configuration file.", show_default="found as bibd does")
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Configuration file, else as bibd finds it.", show_default=False),
 ]
 _SOCKET = Annotated[
     Path | None,
-    typer.Option("--socket", metavar="PATH", help="The daemon's admin socket.", show_default="from the configuration"),
+    typer.Option("--socket", metavar="PATH", help="Admin socket, else as configured.", show_default=False),
 ]
-_OUTPUT = Annotated[OutputFormat | None, typer.Option("--output", "-o", help="Output format.", show_default="table")]
+_OUTPUT = Annotated[
+    OutputFormat | None, typer.Option("--output", "-o", help="Output format; default: table.", show_default=False)
+]
 
 
 def command(

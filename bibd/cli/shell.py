@@ -37,7 +37,8 @@ def run_lines(lines: Iterable[str], defaults: Defaults) -> int:
     for line in lines:
         if line.strip() in LEAVE:
             break
-        first = first or _run_line(line, defaults)
+        code = _run_line(line, defaults)
+        first = first or code
     return first
 
 
@@ -63,17 +64,18 @@ def history_file(env: Mapping[str, str]) -> Path | None:
 
 def _run_line(line: str, defaults: Defaults) -> int:
     try:
-        args = full_command(_words(line))
-        if args[:2] == ["admin", "shell"] and "--help" not in args:
-            raise UsageError("this is the shell already", "type the command itself")
+        args = _parsed(line)
     except UsageError as error:
         warn(error_text(error, as_json=defaults.output == "json"))
         return error.exit_code
     return run(args, defaults) if args else 0
 
 
-def _words(line: str) -> list[str]:
+def _parsed(line: str) -> list[str]:
     try:
-        return shlex.split(line, comments=True)
+        args = full_command(shlex.split(line, comments=True))
     except ValueError as error:
         raise UsageError(f"cannot read the line: {error}", "close the quotation") from None
+    if args[:2] == ["admin", "shell"] and "--help" not in args:
+        raise UsageError("this is the shell already", "type the command itself")
+    return args

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from typing import Any, TextIO
 
@@ -33,7 +33,7 @@ def shut_down(client: AdminClient, *, force: bool, wait: float | None, progress:
 
 
 @contextmanager
-def _process(pid: int) -> Iterator[int | None]:
+def _process(pid: int) -> Generator[int | None]:
     """A pidfd, pidfd_open(2); None when the process is not of our PID namespace, or has just ended."""
     try:
         descriptor = os.pidfd_open(pid) if pid > 0 else None

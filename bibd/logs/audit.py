@@ -13,7 +13,7 @@ from bibd.logs.lines import encode, timestamp
 from bibd.logs.redaction import Redactor
 from bibd.logs.sinks import LineFile
 
-Outcome = Literal["ok", "refused", "failed"]
+Outcome = Literal["requested", "ok", "refused", "failed"]
 
 
 class AuditLog:

@@ -1,0 +1,104 @@
+"""A daemon's admin socket without a daemon: the real server, answers of the real schema, a handler of our own."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from bibd.admin.methods import ShutdownParams
+from bibd.admin.schema import (
+    BackupsStatus,
+    ChildStatus,
+    DatabaseStatus,
+    HealthCheck,
+    HealthReport,
+    MigrationsStatus,
+    Operation,
+    PingReport,
+    ReloadReport,
+    ShutdownAccepted,
+    Status,
+    UrlReport,
+)
+from bibd.admin.server import AdminServer, AuditEntry, Call, Limits, Responder
+
+START = "2026-01-31T12:00:00.000Z"
+READY = "2026-01-31T12:00:01.250Z"
+URL = "postgresql://bibd:s3cret@127.0.0.1:5432/bibd"
+Handle = Callable[[Call, Responder], None]
+
+
+def node_status(state: str = "ready") -> Status:
+    children = tuple(
+        ChildStatus(name, "ready", 1, 0, START, READY, None)
+        for name in ("config", "admin", "provisioner", "health", "migrator")
+    )
+    failing = replace(children[3], generation=3, restarts=2, ready_at=None, last_error="connection refused \x1b[31m")
+    nested = replace(children[2], children=(ChildStatus("postgres", "ready", 1, 0, START, READY, None),))
+    return Status(
+        state=state,
+        node_id="12D3KooWExample",
+        mode="full",
+        backend="postgres",
+        runtime="embedded",
+        pid=os.getpid(),
+        started_at=START,
+        ready_at=READY if state == "ready" else None,
+        children=(*children[:2], nested, failing, children[4]),
+        database=DatabaseStatus("ready", "18.6", "postgresql://bibd@127.0.0.1:5432/bibd", READY),
+        migrations=MigrationsStatus("dirty", 5, 1),
+        backups=BackupsStatus(None, None, None),
+    )
+
+
+ANSWERS: dict[str, object] = {
+    "status": node_status(),
+    "health": HealthReport(True, "ready", (HealthCheck("query", True, "select 1", 0.002),)),
+    "db.ping": PingReport(True, 0.0012, "18.6"),
+    "db.url": UrlReport(URL, "bibd", "/data dir/pg_service.conf"),
+    "ops.list": [Operation("17", "backup", "running", START, 0.25, "backup")],
+    "reload": ReloadReport(("log.level",), ("database.postgres.port",), ("p2p.mdns has no effect",)),
+}
+
+
+def answer(call: Call) -> object:
+    if isinstance(call.params, ShutdownParams):
+        return ShutdownAccepted(os.getpid(), call.params.force)
+    return ANSWERS[call.method]
+
+
+def answer_at_once(call: Call, responder: Responder) -> None:
+    responder.result(answer(call))
+
+
+def answer_from_a_thread(call: Call, responder: Responder) -> None:
+    threading.Thread(target=lambda: responder.result(answer(call)), daemon=True).start()
+
+
+@contextmanager
+def serving(
+    path: Path,
+    handle: Handle = answer_at_once,
+    *,
+    limits: Limits | None = None,
+    allowed_uids: frozenset[int] | None = None,
+    audit: Callable[[AuditEntry], None] = lambda _: None,
+) -> Generator[AdminServer]:
+    """A started server, closed afterwards; its thread must have ended by then."""
+    server = AdminServer(
+        path,
+        handle,
+        allowed_uids=frozenset({os.geteuid()}) if allowed_uids is None else allowed_uids,
+        limits=limits or Limits(),
+        audit=audit,
+    )
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close(timeout=2)
+        assert not server.alive
