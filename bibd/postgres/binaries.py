@@ -110,7 +110,9 @@ def find(
             f"install PostgreSQL {major} and set database.postgres.bin_dir to its bin directory, "
             f"or upgrade the data directory with pg_upgrade",
         )
-    raise BibdError("; ".join(failures), "install a PostgreSQL server for this machine, or set database.postgres.bin_dir")
+    raise BibdError(
+        "; ".join(failures), "install a PostgreSQL server for this machine, or set database.postgres.bin_dir"
+    )
 
 
 class _UnusableError(Exception):
@@ -121,8 +123,9 @@ def _runnable(candidate: Candidate, account: Account, dist: Path, cancel: thread
     """Trying is the only test that sees modes, access lists, mount options, architecture and libraries."""
     try:
         return _measured(candidate, account, cancel)
-    except (PermissionError, _UnusableError):
-        if candidate.source != "wheel" or not account.switch:
+    except (PermissionError, _UnusableError) as error:
+        closed = isinstance(error, PermissionError) or "shared object" in str(error) or "denied" in str(error)
+        if not closed or candidate.source != "wheel" or not account.switch:
             raise
     # A virtual environment under a home of mode 0700: the account cannot get there, so it gets a copy.
     return _measured(replace(candidate, directory=copy_wheel(candidate.directory, dist)), account, cancel)

@@ -43,9 +43,9 @@ def prepare(certs: Path, *, cert_dir: str, auto_generate: bool, bind_address: st
 
 def _generated(certs: Path, bind_address: str, account: Account) -> Tls:
     tls = Tls(certs / "server.crt", certs / "server.key")
-    if tls.key.exists() and tls.certificate.exists():
-        if time.time() - tls.certificate.stat().st_mtime < _RENEW_AFTER:
-            return tls
+    present = tls.key.exists() and tls.certificate.exists()
+    if present and time.time() - tls.certificate.stat().st_mtime < _RENEW_AFTER:
+        return tls
     now = datetime.datetime.now(datetime.UTC)
     certificate, key = self_signed(socket.gethostname(), bind_address, now)
     _write(tls, certificate, key, account)
@@ -58,9 +58,7 @@ def _copy(given: Path, certs: Path, account: Account) -> Tls:
     try:
         certificate, key = (given / "server.crt").read_bytes(), (given / "server.key").read_bytes()
     except OSError as error:
-        raise BibdError(
-            f"cannot read {error.filename}: {error.strerror}", "let the account of bibd read it"
-        ) from error
+        raise BibdError(f"cannot read {error.filename}: {error.strerror}", "let the account of bibd read it") from error
     if not (tls.key.exists() and tls.certificate.exists()) or (
         (tls.certificate.read_bytes(), tls.key.read_bytes()) != (certificate, key)
     ):
@@ -75,9 +73,9 @@ def _write(tls: Tls, certificate: bytes, key: bytes, account: Account) -> None:
 
 def self_signed(hostname: str, bind_address: str, now: datetime.datetime) -> tuple[bytes, bytes]:
     """(certificate, key) in PEM: ECDSA P-256, for this host, its loopback addresses and ``bind_address``."""
-    from cryptography import x509  # noqa: PLC0415 -- 60 ms, needed once in years
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, hostname[:64] or "localhost")])
@@ -101,7 +99,7 @@ def self_signed(hostname: str, bind_address: str, now: datetime.datetime) -> tup
         .not_valid_after(now + datetime.timedelta(days=_YEARS * 365))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM), key.private_bytes(

@@ -7,31 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bibd.config.owned_settings import owner_of
 from bibd.errors import ConfigError
 
 Value = str | int | float | bool
-
-# Settings that bibd relies on to find, reach and protect the server, and the key to use instead.
-RESERVED = {
-    "listen_addresses": "database.postgres.bind_address",
-    "port": "database.postgres.port",
-    "max_connections": "database.postgres.max_connections",
-    "ssl": "database.postgres.tls.enabled",
-    "ssl_cert_file": "database.postgres.tls.cert_dir",
-    "ssl_key_file": "database.postgres.tls.cert_dir",
-    "data_directory": "database.postgres.data_dir",
-    "config_file": "",
-    "hba_file": "",
-    "ident_file": "",
-    "external_pid_file": "",
-    "unix_socket_directories": "",
-    "unix_socket_permissions": "",
-    "unix_socket_group": "",
-    "cluster_name": "",
-    "include": "",
-    "include_dir": "",
-    "include_if_exists": "",
-}
 
 # guc-file.l: letters, digits, underscores and dollars; one dot qualifies an extension's.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?", re.ASCII)
@@ -76,9 +55,8 @@ def check_settings(settings: Mapping[str, Value]) -> None:
         key = f"database.postgres.settings.{name}"
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{key}: {name!r} is not the name of a PostgreSQL setting", "see postgresql.conf")
-        if name.lower() in RESERVED:
-            instead = RESERVED[name.lower()]
-            raise ConfigError(f"{key} is set by bibd", f"use {instead}" if instead else "remove it")
+        if reason := owner_of(name):
+            raise ConfigError(f"{key} is set by bibd", reason)
         try:
             quote(value)
         except ValueError as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -44,46 +45,81 @@ class Database:
         self._closed = False
 
     @contextmanager
-    def connection(self, timeout: float) -> Iterator[Session]:
+    def connection(self, timeout: float) -> Generator[Session]:
         """A connection in autocommit mode. ``timeout``: seconds for the whole block, getting one included.
 
         Raises DatabaseError when the server does not answer in time (at most 0.2 s later), psycopg.Error for
         what a statement does wrong.
         """
-        import psycopg  # noqa: PLC0415 -- 0.1 s, not for those who only import this module
+        import psycopg
 
         deadline = self._monotonic() + timeout
         pool = self._opened()
-        session = self._take(pool, deadline)
+        session = self._usable(pool, deadline, timeout)
         try:
-            with _cut_off(session, max(0.0, deadline - self._monotonic()) + _GRACE) as cut:
-                try:
-                    milliseconds = max(1, math.ceil((deadline - self._monotonic()) * 1000))
-                    session.execute("SELECT set_config('statement_timeout', %s, false)", (str(milliseconds),))
-                    yield session
-                except psycopg.Error as error:
-                    if cut.is_set() or isinstance(error, psycopg.errors.QueryCanceled):
-                        raise DatabaseError(f"no answer within {timeout:g} s", "look at the server's log") from error
-                    if session.closed:
-                        raise DatabaseError(_words(error), "look at the server's log") from error
-                    raise
+            with self._within(session, deadline, timeout):
+                yield session
         finally:
             with suppress(psycopg.Error):
                 pool.putconn(session)
 
-    def accepts(self, timeout: float) -> str:
-        """ "" when new connections are accepted, else what the server does instead. Without logging in."""
-        from psycopg.pq import PGconn, Ping  # noqa: PLC0415
+    def _usable(self, pool: Pool, deadline: float, timeout: float) -> Session:
+        """A connection that answers. The pool's own check would wait for ever for a backend that hangs."""
+        import psycopg
 
-        parameters = {**self.endpoint.parameters(), "connect_timeout": max(2, math.ceil(timeout))}
-        del parameters["password"]
-        answer = PGconn.ping(_conninfo(parameters))
-        where = f"{self.endpoint.host}:{self.endpoint.port}"
-        if answer == Ping.OK:
-            return ""
-        if answer == Ping.REJECT:
-            return f"the server on {where} starts, recovers or stops"
-        return f"nobody answers on {where}"
+        while True:
+            session = self._take(pool, deadline)
+            try:
+                with self._within(session, deadline, timeout):
+                    milliseconds = max(1, math.ceil((deadline - self._monotonic()) * 1000))
+                    session.execute("SELECT set_config('statement_timeout', %s, false)", (str(milliseconds),))
+            except BaseException as error:
+                broken = session.closed
+                pool.putconn(session)
+                # One that died with its server, while it lay here: the pool makes another.
+                if broken and isinstance(error.__cause__, psycopg.OperationalError) and self._monotonic() < deadline:
+                    continue
+                raise
+            else:
+                return session
+
+    @contextmanager
+    def _within(self, session: Session, deadline: float, timeout: float) -> Generator[None]:
+        """Turn what a dead, hung or slow server does into a DatabaseError, by ``deadline``."""
+        import psycopg
+
+        with _cut_off(session, max(0.0, deadline - self._monotonic()) + _GRACE) as cut:
+            try:
+                yield
+            except psycopg.Error as error:
+                if cut.is_set() or isinstance(error, psycopg.errors.QueryCanceled):
+                    raise DatabaseError(f"no answer within {timeout:g} s", "look at the server's log") from error
+                if session.closed:
+                    raise DatabaseError(_words(error), "look at the server's log") from error
+                raise
+
+    def login(self, timeout: float) -> str:
+        """Log in beside the pool, as a new client would: "" or the reason why that fails, in the server's words.
+
+        libpq's own connect_timeout is at least 2 s, and PQping holds the interpreter's lock while it waits, so
+        this polls (PostgreSQL documentation, 34.1, PQconnectPoll).
+        """
+        from psycopg.pq import ConnStatus, PGconn, PollingStatus
+
+        deadline = self._monotonic() + timeout
+        attempt = PGconn.connect_start(_conninfo({**self.endpoint.parameters(), "application_name": "bibd"}))
+        try:
+            wanted: int = PollingStatus.WRITING
+            while attempt.status != ConnStatus.BAD:
+                left = deadline - self._monotonic()
+                if left <= 0 or not _ready(attempt.socket, wanted == PollingStatus.READING, left):
+                    return f"no answer within {timeout:g} s"
+                wanted = attempt.connect_poll()
+                if wanted == PollingStatus.OK:
+                    return ""
+            return attempt.get_error_message().strip().partition("\n")[0]
+        finally:
+            attempt.finish()
 
     def checkpoint(self, timeout: float) -> None:
         """Needs the superuser, or the role pg_checkpoint."""
@@ -107,7 +143,7 @@ class Database:
             pool.close(timeout)
 
     def _opened(self) -> Pool:
-        from psycopg_pool import ConnectionPool  # noqa: PLC0415
+        from psycopg_pool import ConnectionPool
 
         with self._lock:
             if self._closed:
@@ -122,7 +158,6 @@ class Database:
                     },
                     min_size=MIN_SIZE,
                     max_size=MAX_SIZE,
-                    check=ConnectionPool.check_connection,
                     num_workers=1,
                     open=False,
                     name="bibd",
@@ -132,7 +167,7 @@ class Database:
             return self._pool
 
     def _take(self, pool: Pool, deadline: float) -> Session:
-        from psycopg_pool import PoolClosed, PoolTimeout  # noqa: PLC0415
+        from psycopg_pool import PoolClosed, PoolTimeout
 
         try:
             return pool.getconn(timeout=max(0.001, deadline - self._monotonic()))
@@ -151,14 +186,15 @@ class Database:
 
 
 @contextmanager
-def _cut_off(session: Session, seconds: float) -> Iterator[threading.Event]:
+def _cut_off(session: Session, seconds: float) -> Generator[threading.Event]:
     """Shut the socket down after ``seconds``: libpq waits for ever for a server that hangs."""
     fired = threading.Event()
 
     def cut() -> None:
         fired.set()
-        with suppress(OSError, Exception):
-            with socket.socket(fileno=os.dup(session.pgconn.socket)) as duplicate:
+        with suppress(Exception):  # closed meanwhile
+            duplicate = socket.socket(fileno=os.dup(session.pgconn.socket))
+            with duplicate:
                 duplicate.shutdown(socket.SHUT_RDWR)
 
     timer = threading.Timer(seconds, cut)
@@ -171,8 +207,14 @@ def _cut_off(session: Session, seconds: float) -> Iterator[threading.Event]:
         timer.join()
 
 
+def _ready(descriptor: int, reading: bool, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN if reading else select.POLLOUT)
+    return bool(poll.poll(seconds * 1000))
+
+
 def _conninfo(parameters: dict[str, str | int]) -> bytes:
-    from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+    from psycopg.conninfo import make_conninfo
 
     return make_conninfo("", **parameters).encode()
 

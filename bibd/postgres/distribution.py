@@ -41,7 +41,7 @@ def copy_wheel(bin_directory: Path, dist: Path) -> Path:
     except OSError as error:
         raise BibdError(
             f"cannot copy the PostgreSQL binaries to {target}: {error.strerror or error}",
-            "free some space there (40 MB), or set database.postgres.bin_dir to a PostgreSQL that every account can run",
+            "free 40 MB there, or set database.postgres.bin_dir to a PostgreSQL that every account can run",
         ) from error
     return copied
 

@@ -19,8 +19,14 @@ class Endpoint:
 
     def url(self) -> str:
         """A URL that psql and every driver takes (RFC 3986; PostgreSQL documentation, 34.1.1.2)."""
+        return self._url(f"{quote(self.user, safe='')}:{quote(self.password, safe='')}")
+
+    def public_url(self) -> str:
+        """The same without the password."""
+        return self._url(quote(self.user, safe=""))
+
+    def _url(self, credentials: str) -> str:
         host = f"[{self.host}]" if ":" in self.host else quote(self.host, safe="")
-        credentials = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
         # The certificate is self-signed: a client can ask for encryption, not check who answers.
         query = "?sslmode=require" if self.tls else ""
         return f"postgresql://{credentials}@{host}:{self.port}/{quote(self.dbname, safe='')}{query}"

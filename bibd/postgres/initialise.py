@@ -35,8 +35,11 @@ def locale_arguments(major: int) -> list[str]:
 def remove_leftovers(data: Path) -> None:
     """Remove what a killed start left beside ``data``; its initdb may still run."""
     for leftover in data.parent.glob(f"{data.name}.new.*"):
-        _kill_users_of(leftover)
-        shutil.rmtree(leftover, ignore_errors=True)
+        if leftover.is_dir():
+            _kill_users_of(leftover)
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _kill_users_of(directory: Path) -> None:
@@ -48,7 +51,8 @@ def _kill_users_of(directory: Path) -> None:
         with suppress(OSError):
             if (process / "comm").read_text().strip() not in {"initdb", "postgres"}:
                 continue
-            if mark in (process / "cmdline").read_bytes().split(b"\0") or os.readlink(process / "cwd") == str(directory):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if mark in words or (process / "cwd").readlink() == directory:
                 os.kill(int(process.name), signal.SIGKILL)
 
 
@@ -68,7 +72,12 @@ def initialise(
         _initdb(temporary, password_file, binaries, account, cancel)
         # Not synced yet, so nothing is lost with -F: a power cut leaves a directory that the next start removes.
         roles.run_single_user(
-            temporary, roles.creation(passwords), binaries=binaries, account=account, cancel=cancel, fsync=False
+            temporary,
+            roles.creation(passwords, binaries.major),
+            binaries=binaries,
+            account=account,
+            cancel=cancel,
+            fsync=False,
         )
         # Once, and for everything: initdb's own sync would not cover the role and the database.
         _checked(
@@ -113,10 +122,11 @@ def _initdb(
 def _checked(what: str, finished: Finished) -> None:
     if finished.code:
         lines = [line for line in finished.output.splitlines() if line.strip()]
-        raise BibdError(
-            f"{what} failed (exit code {finished.code}):\n" + "\n".join(lines[-5:]),
-            "the lines above say why; the directory it was making has been removed",
-        )
+        hint = "the lines above say why; the directory it was making has been removed"
+        if "user does not exist" in finished.output:
+            # As in a container that is started under a number without a name.
+            hint = "PostgreSQL looks its account up by number: add an entry to /etc/passwd"
+        raise BibdError(f"{what} failed (exit code {finished.code}):\n" + "\n".join(lines[-5:]), hint)
 
 
 def _write_private(path: Path, text: str, account: Account) -> None:

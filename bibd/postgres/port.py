@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import socket
 from contextlib import suppress
@@ -61,13 +60,13 @@ def holder_of(port: int) -> tuple[int, str] | None:
         with suppress(OSError):
             for descriptor in (process / "fd").iterdir():
                 with suppress(OSError):
-                    if os.readlink(descriptor) in inodes:
+                    if str(descriptor.readlink()) in inodes:
                         return int(process.name), (process / "comm").read_text().strip()
     return None
 
 
 def _listening_inodes(port: int) -> list[str]:
-    """From /proc/net/tcp and tcp6 (proc(5)): local address is the 2nd field, state the 4th (0A = LISTEN), inode the 10th."""
+    """From /proc/net/tcp and tcp6 (proc(5)): the 2nd field is the local address, the 4th the state (0A: LISTEN)."""
     found: list[str] = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):
@@ -83,9 +82,7 @@ def _targets(address: str, port: int) -> list[tuple[socket.AddressFamily, tuple[
     if address == "0.0.0.0":  # noqa: S104 -- the operator's choice
         return [(socket.AF_INET, ("0.0.0.0", port))]  # noqa: S104
     try:
-        found = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_ADDRCONFIG
-        )
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_ADDRCONFIG)
     except OSError as error:
         raise BibdError(
             f"cannot listen on {address}: {error.strerror}", "set database.postgres.bind_address"
@@ -104,9 +101,7 @@ def _bind(
         probe.bind(target)
         probe.listen(1)  # with SO_REUSEADDR, only listening meets another listener of the same address for certain
     except PermissionError as error:
-        raise BibdError(
-            f"permission denied: cannot listen on port {port}", f"set {key} to 1024 or above"
-        ) from error
+        raise BibdError(f"permission denied: cannot listen on port {port}", f"set {key} to 1024 or above") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise in_use(port, key=key) from error

@@ -70,9 +70,11 @@ def create_database() -> str:
     return f"CREATE DATABASE {DATABASE} OWNER {OWNER}"
 
 
-def creation(passwords: Passwords) -> list[str]:
+def creation(passwords: Passwords, major: int) -> list[str]:
     """For a new data directory, whose superuser has its password from initdb."""
-    return [create_owner(passwords), create_database()]
+    # Copying files is twice as fast as logging each page, and here nothing is synced yet. The only way before 15.
+    strategy = " STRATEGY FILE_COPY" if major >= 15 else ""
+    return [create_owner(passwords), create_database() + strategy]
 
 
 def alter_password(role: str, password: str) -> str:
@@ -107,9 +109,7 @@ def run_single_user(
     if not fsync:
         argv.append("-F")
     script = "".join(statement + "\n" for statement in statements)
-    finished = run(
-        [*argv, SUPERUSER], account=account, cancel=cancel, timeout=SINGLE_USER_TIMEOUT, stdin=script
-    )
+    finished = run([*argv, SUPERUSER], account=account, cancel=cancel, timeout=SINGLE_USER_TIMEOUT, stdin=script)
     # Single-user mode goes on after an error and ends with 0.
     errors = [line for line in finished.output.splitlines() if re.search(r"\b(ERROR|FATAL|PANIC):", line)]
     if finished.code or errors:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from bibd.durable import write_file
 from bibd.errors import BibdError
@@ -30,7 +28,8 @@ from bibd.postgres.endpoint import Endpoint, client_host
 from bibd.postgres.initialise import initialise, remove_leftovers
 from bibd.postgres.postmaster import Kind, Observation, PidFile, Process, executable, observe
 from bibd.postgres.settle import settle
-from bibd.postgres.shutdown import StopResult, is_clean, stop_postmaster
+from bibd.postgres.shutdown import StopResult, end_orphans, is_clean, stop_postmaster
+from bibd.postgres.spec import Running, ServerSpec
 from bibd.postgres.start import PortTakenError, StillRecoveringError, start
 from bibd.postgres.vault import Vault
 from bibd.postgres.verify import PasswordRefusedError, Verified, preload, verify
@@ -45,54 +44,6 @@ _ABORT_TIMEOUT = 10.0
 
 # Between choosing a free port and listening on it, somebody else may take it.
 _PORT_ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSpec:
-    """What to run and where; nothing is read from global state. Paths are absolute."""
-
-    data: Path
-    run: Path  # the Unix socket's directory
-    certs: Path
-    dist: Path
-    log_file: Path
-    service_file: Path
-    root: Path  # bibd's data directory
-    bin_dir: str = ""
-    bind_address: str = "127.0.0.1"
-    port: int = 5432  # 0: a free one, kept
-    max_connections: int = 100
-    memory_mb: int = 512
-    settings: Mapping[str, conf.Value] = field(default_factory=dict[str, conf.Value])
-    tls: Literal["auto", "true", "false"] | bool = "auto"
-    tls_cert_dir: str = ""
-    tls_auto_generate: bool = True
-    startup_timeout: float = 60.0  # seconds
-    node: str = "bibd"
-
-    @property
-    def cluster(self) -> str:
-        """cluster_name: shown in the titles of the server's processes."""
-        return f"bibd-{self.node}"[:63]
-
-    @property
-    def port_file(self) -> Path:
-        return self.run.parent / "port"
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """``note`` says what was found on the way, such as a stale PID file; "" when nothing."""
-
-    pid: int
-    port: int
-    version: str
-    major: int
-    binaries: Path
-    source: str
-    tls: bool
-    adopted: bool
-    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +111,8 @@ class EmbeddedServer:
                     immediate=immediate,
                     monotonic=self._monotonic,
                 )
+            elif seen.orphans:
+                end_orphans(spec.data, spec.cluster, cancel=threading.Event(), monotonic=self._monotonic)
             self._process = None
             return StopResult(how, self._monotonic() - began, self._was_clean())
 
@@ -259,7 +212,9 @@ class EmbeddedServer:
         changed = self._write_configuration(wanted, tls, attempt.account)
         verified = self._verify(attempt, seen.pid_file, tls=tls is not None, reload=changed)
         if verified.version != binaries.version and seen.process.alive():
-            attempt.notes.append(f"the server runs {verified.version}, {binaries.version} is installed: restart to use it")
+            attempt.notes.append(
+                f"the server runs {verified.version}, {binaries.version} is installed: restart to use it"
+            )
         return self._running(attempt, seen.process, seen.pid_file, binaries, verified, adopted=True)
 
     def _start(self, attempt: _Attempt, major: int | None, *, reset: bool) -> Running:

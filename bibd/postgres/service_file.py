@@ -7,11 +7,13 @@ from pathlib import Path
 from bibd.durable import write_file
 from bibd.postgres.endpoint import Endpoint
 
+SERVICE = "bibd"
+
 
 def render(endpoint: Endpoint) -> str:
     """libpq knows no quoting here: the rest of the line is the value."""
     lines = [f"{name}={value}" for name, value in endpoint.parameters().items()]
-    return "\n".join(["# Written by bibd at each start.", "[bibd]", *lines, ""])
+    return "\n".join(["# Written by bibd at each start.", f"[{SERVICE}]", *lines, ""])
 
 
 def keep(path: Path, endpoint: Endpoint) -> None:

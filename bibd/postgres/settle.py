@@ -59,7 +59,12 @@ def settle(
                 progress("stopping a server without PID file")
                 # It would stop by itself within a minute, when it misses the file (RecheckDataDirLockFile).
                 stop_postmaster(
-                    seen.process, data=data, cluster=cluster, timeout=_STOP_TIMEOUT, immediate=False, monotonic=monotonic
+                    seen.process,
+                    data=data,
+                    cluster=cluster,
+                    timeout=_STOP_TIMEOUT,
+                    immediate=False,
+                    monotonic=monotonic,
                 )
                 notes.append(f"orphaned postmaster (pid {seen.process.pid}, its PID file was gone) stopped")
                 continue
@@ -79,4 +84,6 @@ def settle(
 def _recycled(seen: Observation) -> str:
     if seen.pid_file is None:
         return "PID file without a process id removed"
-    return f"stale PID file removed: its process id {abs(seen.pid_file.pid)} was recycled, that is no server of this data"
+    return (
+        f"stale PID file removed: its process id {abs(seen.pid_file.pid)} was recycled, that is no server of this data"
+    )

@@ -53,9 +53,7 @@ def start(
         leftover.unlink(missing_ok=True)
     offset = server_log.size(log_file)
     try:
-        child = start_server(
-            [binaries.tool("postgres"), "-D", data], account=account, cwd=data, log_file=log_file
-        )
+        child = start_server([binaries.tool("postgres"), "-D", data], account=account, cwd=data, log_file=log_file)
     except OSError as error:
         raise BibdError(
             f"cannot start PostgreSQL: {error.filename or log_file}: {error.strerror}",

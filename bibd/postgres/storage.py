@@ -20,10 +20,10 @@ from bibd.postgres import roles
 from bibd.postgres.database import Database
 from bibd.postgres.probe import probe
 from bibd.postgres.server import EmbeddedServer, ServerSpec
+from bibd.postgres.service_file import SERVICE
 from bibd.postgres.vault import FileVault
 from bibd.storage import Check, Link, Probed, Release, Serving
 
-SERVICE = "bibd"
 _MIGRATION_TIMEOUT = 60.0
 _CHECKPOINT_TIMEOUT = 5.0
 _CLOSE_TIMEOUT = 1.0
@@ -109,8 +109,7 @@ class PostgresStorage:
         database = self._database
         if database is None:
             return Probed(datetime.now(UTC), (Check("process", ok=False, detail="not started yet", seconds=0.0),))
-        result = probe(database, self._server.alive, timeout)
-        return Probed(datetime.now(UTC), tuple(Check(c.name, c.ok, c.detail, c.seconds) for c in result.checks))
+        return probe(database, self._server.alive, timeout)
 
     def migrate(self, cancel: threading.Event) -> MigrationState:
         del cancel  # the built-in schema is one short transaction

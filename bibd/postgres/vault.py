@@ -37,14 +37,16 @@ class FileVault:
 
     def _read(self) -> dict[str, str]:
         try:
-            text = self._path.read_text()
+            raw = self._path.read_bytes()
         except FileNotFoundError:
             return {}
         try:
-            content: object = json.loads(text)
+            content: object = json.loads(raw)
         except ValueError:
             content = None
-        if not isinstance(content, dict) or not all(isinstance(value, str) for value in cast(dict[str, object], content).values()):
+        if not isinstance(content, dict) or not all(
+            isinstance(value, str) for value in cast(dict[str, object], content).values()
+        ):
             raise IntegrityError(
                 f"the password file {self._path} is damaged",
                 "restore it, or move it away: bibd then sets new passwords at its next start",

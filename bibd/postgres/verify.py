@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     Session = Connection[TupleRow]
 
 # What a server says, or the kernel in its place, that will be able to answer in a moment.
-_TRANSIENT = ("the database system is", "Connection refused", "No such file", "too many clients", "remaining connection")
+_TRANSIENT = (
+    "the database system is",
+    "Connection refused",
+    "No such file",
+    "too many clients",
+    "remaining connection",
+)
 
 
 class PasswordRefusedError(Exception):
@@ -65,25 +71,23 @@ def verify(
             notes += _reload(session, cancel, monotonic)
         version, tls, has_owner, has_database = _inspect(session)
         if not has_owner:
-            session.execute(roles.create_owner(passwords))
+            session.execute(roles.create_owner(passwords).encode())
             notes.append(f"role {roles.OWNER} was missing and has been made")
         if not has_database:
-            session.execute(roles.create_database())
+            session.execute(roles.create_database().encode())
             notes.append(f"database {roles.DATABASE} was missing and has been made, empty")
         try:
             connect(app, cancel, deadline, monotonic).close()
         except PasswordRefusedError:
-            session.execute(roles.alter_password(roles.OWNER, passwords.owner))
+            session.execute(roles.alter_password(roles.OWNER, passwords.owner).encode())
             notes.append(f"the password of role {roles.OWNER} was another and has been set")
             connect(app, cancel, deadline, monotonic).close()
     return Verified(version, tls, tuple(notes))
 
 
-def connect(
-    endpoint: Endpoint, cancel: threading.Event, deadline: float, monotonic: Callable[[], float]
-) -> Session:
+def connect(endpoint: Endpoint, cancel: threading.Event, deadline: float, monotonic: Callable[[], float]) -> Session:
     """A session, as soon as the server gives one. Raises PasswordRefusedError, BibdError, Cancelled."""
-    import psycopg  # noqa: PLC0415 -- see preload
+    import psycopg
 
     while True:
         if cancel.is_set():
