@@ -25,8 +25,8 @@ def timed(action: Callable[[], object]) -> float:
 
 @contextmanager
 def directory() -> Generator[Path]:
-    """A new one below /tmp that a server's account may pass through."""
-    path = Path(tempfile.mkdtemp(prefix="bibd-bench-", dir="/tmp"))
+    """A new one below /var/tmp (a disk, where /tmp may be memory) that a server's account may pass through."""
+    path = Path(tempfile.mkdtemp(prefix="bibd-bench-", dir="/var/tmp"))
     path.chmod(0o711)
     try:
         yield path

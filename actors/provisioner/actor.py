@@ -51,6 +51,7 @@ class ProvisionerActor(Actor[ProvisionerMessage]):
         self._publish = publish
         self._deadline: float | None = None
         self._busy = False
+        self._first = True
         self._log = for_actor("provisioner")
         self._health = ctx.ref("health", Health)
 
@@ -68,8 +69,11 @@ class ProvisionerActor(Actor[ProvisionerMessage]):
             case Ensured(serving=serving):
                 self._busy = False
                 self._publish(serving)
-                self._ctx.ready()
-                self._health.tell(Restored())
+                if self._first:
+                    self._first = False
+                    self._ctx.ready()
+                else:
+                    self._health.tell(Restored())
             case EnsureFailed(error=error):
                 self._busy = False
                 self._health.tell(RestoreFailed(error))
