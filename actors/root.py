@@ -113,6 +113,8 @@ class Root:
         log = self._log.warning if after.state in {NodeState.DEGRADED, NodeState.FAILED} else self._log.info
         log("node {} → {}", before.state.value, after.state.value)
         if after.state is NodeState.READY:
+            if before.ready_at is None:
+                self._log.info('use the database: psql "$(bib admin db url)"')
             self._notifier.ready("ready")
         elif after.state is not NodeState.DRAINING:
             self._notifier.status(after.state.value)

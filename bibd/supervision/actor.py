@@ -33,10 +33,13 @@ class Actor(ABC, Generic[M]):
 
     @abstractmethod
     def receive(self, msg: M) -> Answer:
-        """Handle one message: ``msg.reply(value)`` for a request, LATER after ``ctx.promise(msg)``, None for a notice."""
+        """Handle one message: ``msg.reply(value)`` for a request, LATER after ``ctx.promise(msg)``, else None."""
 
     def on_stop_requested(self, deadline: float | None) -> bool:  # part of the contract
-        """Asked to stop, by ``deadline`` (monotonic) if there is one. False: not yet, ``ctx.leave()`` will follow."""
+        """Asked to stop, by ``deadline`` (monotonic) if there is one. False: not yet, ``ctx.leave()`` will follow.
+
+        Called again when somebody is in more of a hurry, then with an earlier deadline.
+        """
         return True
 
     def on_stop(self, reason: Reason) -> None:

@@ -85,10 +85,12 @@ class Cell(pykka.ThreadingActor):
         self.actor_ref.actor_inbox = self.inbox
         self.own_address = Address(path, owner, runtime, self.inbox)
         self.actor: Actor[Any] | None = None
+        self.down: Reason | None = None
+        """How it went down: set just before its parent is told."""
         self.thread: threading.Thread | None = None
         self._factory = factory
         self._parent = parent
-        self._context = Context(self, scope)
+        self.context = Context(self, scope)
         self._reported_up = False
         self._leaving: Reason | None = None
         self._request: tuple[Any, Slot | None] = (None, None)
@@ -103,10 +105,14 @@ class Cell(pykka.ThreadingActor):
         self.thread = threading.Thread(
             target=self._actor_loop, name=f"{self.path}#{self.generation}", daemon=self.use_daemon_thread
         )
-        self.thread.start()
+        try:
+            self.thread.start()
+        except RuntimeError:
+            self.thread = None  # what has not begun cannot be joined
+            raise
 
     def _actor_loop(self) -> None:
-        handling.path = self.path
+        handling.path, handling.runtime = self.path, self.runtime
         reason: Reason = Shutdown()
         try:
             reason = self._live()
@@ -120,7 +126,7 @@ class Cell(pykka.ThreadingActor):
     def _live(self) -> Reason:
         if self.inbox.stop_requested.is_set():
             return Shutdown()
-        actor = self.actor = self._factory(self._context)
+        actor = self.actor = self._factory(self.context)
         actor.on_start()
         if actor.auto_ready:
             self.report_up()
@@ -129,8 +135,8 @@ class Cell(pykka.ThreadingActor):
             message, slot = take()
             kind = message.__class__
             if kind is Stop:
-                if actor.on_stop_requested(message.deadline):
-                    return Shutdown()
+                if actor.on_stop_requested(message.deadline) or self.inbox.closed:
+                    return Shutdown()  # closed: abandoned long ago, so no message will ever make it leave
             elif kind is Crash:
                 raise message.error
             elif kind is Ping:
@@ -145,10 +151,10 @@ class Cell(pykka.ThreadingActor):
         self._request = (message, slot)
         try:
             answer = receive(message)
-            if isinstance(answer, Reply):
+            if answer.__class__ is Reply:
                 slot.put((True, answer.value))
-            elif answer is not LATER:
-                raise UnansweredRequestError(f"{self.path} returned from {type(message).__name__} without a reply")
+            else:
+                self._check_promised(message, answer)
         except BaseException as error:
             crash = ActorCrashedError(f"{self.path} crashed over {type(message).__name__}")
             crash.__cause__ = error
@@ -157,23 +163,32 @@ class Cell(pykka.ThreadingActor):
         finally:
             self._request = (None, None)
 
+    def _check_promised(self, message: Any, answer: Any) -> None:
+        if answer is not LATER or self._request[1] is not None:
+            raise UnansweredRequestError(f"{self.path} returned from {type(message).__name__} without a reply")
+
     def _end(self, reason: Reason) -> None:
         """Every way out comes through here, once: jobs, on_stop, unanswered asks, then Down."""
         self._parent.child_ending(self.name, self.generation)
-        self._cancel()
-        self._refuse_the_waiting("went down")
-        for job in self._jobs:
-            job.join()
+        self._wind_up()
         if self.actor is not None:
             try:
                 self.actor.on_stop(reason)
             except BaseException as error:  # must not hide the Down
                 reason = reason if isinstance(reason, Crashed) else Crashed(error)
+        self._wind_up()  # again, since on_stop may have begun something
         self._break_promises("went down")
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
-        self.runtime.cells.discard(self)
+        self.down = reason
         self._parent.child_down(self.name, self.generation, reason)
+        self.runtime.cells.discard(self)
+
+    def _wind_up(self) -> None:
+        self._cancel()
+        self._refuse_the_waiting("went down")
+        for job in self._jobs:
+            job.join()
 
     def _cancel(self) -> None:
         self._cancel_jobs.set()
@@ -185,8 +200,8 @@ class Cell(pykka.ThreadingActor):
         for message, slot in self.inbox.close():
             if slot is not None:
                 slot.put((False, ActorDownError(f"{self.path} {how} before it answered {type(message).__name__}")))
-            if not isinstance(message, Stop | Crash | Ping):
-                self.runtime.undeliverable(self.path, message, Offer.CLOSED.value)
+            unseen = message.error if isinstance(message, Crash) else message
+            self.runtime.undeliverable(self.path, unseen, Offer.CLOSED.value)
 
     def _break_promises(self, how: str) -> None:
         _, slot = self._request
@@ -198,14 +213,17 @@ class Cell(pykka.ThreadingActor):
     def request_stop(self, deadline: float | None = None) -> None:
         self.inbox.offer_control(Stop(deadline))
 
-    def abandon(self) -> str:
+    def abandon(self, how: str = "was abandoned") -> str:
         """Give up on a hung thread: its askers are told, its stack (and its jobs') is returned."""
         self._cancel()
         stack = self.stack()
-        self._refuse_the_waiting("was abandoned")
-        self._break_promises("was abandoned")
+        self._refuse_the_waiting(how)
+        self._break_promises(how)
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.runtime.cells.discard(self)
+        for below in tuple(self.runtime.cells):
+            if below.path.startswith(f"{self.path}/"):
+                below.request_stop()  # nobody else will: this was their supervisor
         return stack
 
     def stack(self) -> str:
@@ -235,6 +253,7 @@ class Cell(pykka.ThreadingActor):
         current, slot = self._request
         if current is message and slot is not None:
             self._promised.add(slot)
+            self._request = (message, None)
             return Promise[R](slot, self._promised.discard)
         raise UnansweredRequestError(f"{self.path} promised a reply to a request that it is not handling")
 
@@ -250,20 +269,26 @@ class Cell(pykka.ThreadingActor):
         then: Callable[[T], Notice[Any]],
         failed: Callable[[Exception], Notice[Any]] | None,
     ) -> None:
-        def run() -> None:
+        def message() -> Notice[Any]:
             try:
-                message = then(work(self._cancel_jobs))
+                return then(work(self._cancel_jobs))
             except Exception as error:
                 if failed is None:
-                    self.inbox.offer_control(Crash(error))
-                    return
-                message = failed(error)
-            self._deliver(message)
+                    raise
+                return failed(error)
+
+        def run() -> None:
+            handling.runtime = self.runtime
+            try:
+                self._deliver(message())
+            except BaseException as error:  # SystemExit too, which a thread would swallow without a word
+                if self.inbox.offer_control(Crash(error)) is Offer.CLOSED:
+                    self.runtime.undeliverable(self.path, error, "stale")
 
         self._jobs = [job for job in self._jobs if job.is_alive()]
         job = threading.Thread(target=run, name=f"{self.path}#{self.generation}:job", daemon=True)
-        self._jobs.append(job)
         job.start()
+        self._jobs.append(job)
 
     def _deliver(self, message: Notice[Any]) -> None:
         if self.inbox.offer(message, unbounded=True) is Offer.CLOSED:
@@ -277,6 +302,5 @@ def launch(cell: Cell) -> None:
     try:
         cell._start_actor_loop()
     except BaseException:
-        cell.runtime.cells.discard(cell)
-        pykka.ActorRegistry.unregister(cell.actor_ref)
+        cell.abandon("could not start")
         raise

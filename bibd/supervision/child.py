@@ -31,6 +31,8 @@ class Child:
     """The one that runs now: ready timeout, stop timeout or backoff; a child is never in two of these."""
     condemned: bool = False
     """Must stop, as soon as nobody who needs it lives."""
+    asked: bool = False
+    """It has been told to stop. What falls before that has fallen by itself."""
     failure: Reason | None = None
     """Why it is being stopped, when that is its own fault."""
     since: float = 0.0
@@ -49,6 +51,7 @@ class Child:
         self.started_at = wall
         self.ready_at = None
         self.condemned = False
+        self.asked = False
 
     def went_down(self, reason: Reason, stop_seconds: float) -> None:
         self.address.inbox = NOBODY

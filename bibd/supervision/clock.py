@@ -90,12 +90,13 @@ class SystemClock:
             if self._closed:
                 alarm.cancel()
                 return alarm
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="bibd:clock", daemon=True)
+                thread.start()  # may raise; then the next timer tries again
+                self._thread = thread
             entry = (time.monotonic() + delay, next(self._ticket), alarm)
             heapq.heappush(self._schedule, entry)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="bibd:clock", daemon=True)
-                self._thread.start()
-            elif self._schedule[0] is entry:
+            if self._schedule[0] is entry:
                 self._changed.notify()
         return alarm
 

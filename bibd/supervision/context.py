@@ -119,8 +119,8 @@ class Context:
     ) -> None:
         """Run blocking ``work(cancel)`` on a thread of its own and send ``then(result)`` to this generation.
 
-        An exception becomes ``failed(error)``, or the actor's crash when there is no ``failed``. ``cancel`` is set
-        when the actor is asked to stop or falls; the actor is down only after its jobs have ended, so ``work``
-        must watch it.
+        An exception becomes ``failed(error)``, or the actor's crash when there is no ``failed`` (or it raises too;
+        also SystemExit). ``cancel`` is set when the actor is asked to stop or falls; the actor is down only after
+        its jobs have ended, so ``work`` must watch it.
         """
         self._cell.pipe(work, then, failed)

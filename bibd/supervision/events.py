@@ -29,6 +29,8 @@ class Event:
         found: dict[str, str | int | float] = {"event": self.name}
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, datetime):
+                value = value.isoformat()  # RFC 3339
             found[field.name] = value if isinstance(value, str | int | float) else str(value)
         return found
 

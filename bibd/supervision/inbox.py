@@ -107,20 +107,29 @@ class Inbox:
             return Stop(), None  # closed under an abandoned receiver, which comes back at last
 
     def close(self) -> list[Entry]:
-        """Refuse from now on; the messages nobody will handle any more."""
+        """Refuse from now on; the messages nobody will handle any more. Of control, only a Crash is worth a word."""
         with self._lock:
             self._closed = True
-            left = [*self._control, *self._work]
+            left = [*(entry for entry in self._control if isinstance(entry[0], Crash)), *self._work]
             self._control.clear()
             self._work.clear()
         self._tokens.put(None)
         return left
 
     @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
+    def accepted(self) -> int:
+        """How many messages were ever let in."""
+        return self._accepted
+
+    @property
     def idle(self) -> bool:
-        """The receiver waits, and there is nothing for it to take (a closed inbox is idle)."""
+        """The receiver waits, and there is nothing for it to take. Once closed, it is on its way out: not idle."""
         with self._lock:
-            return self._closed or self._taken == self._accepted + 1
+            return not self._closed and self._taken == self._accepted + 1
 
     def __len__(self) -> int:
         return len(self._control) + len(self._work)

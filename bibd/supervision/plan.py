@@ -37,6 +37,7 @@ class State(StrEnum):
 
 _LIVE = frozenset({State.STARTING, State.UP, State.STOPPING})
 _SATISFIED = frozenset({State.UP, State.DONE})
+_GONE = frozenset({State.FAILED, State.ABANDONED})
 
 
 def stoppable(graph: Graph, states: Mapping[str, State], condemned: frozenset[str]) -> list[str]:
@@ -51,13 +52,27 @@ def stoppable(graph: Graph, states: Mapping[str, State], condemned: frozenset[st
 
 
 def startable(graph: Graph, states: Mapping[str, State], condemned: frozenset[str]) -> list[str]:
-    """The waiting whose needs are met. Not while a dependent is still on its way down: it would see two of us."""
+    """The waiting whose needs are met, by somebody who is to stay.
+
+    Not while a dependent is still on its way down: it would see two of us.
+    """
     return [
         name
         for name in graph.order
         if states[name] is State.WAITING
-        and all(states[needed] in _SATISFIED for needed in graph.specs[name].after)
+        and all(states[needed] in _SATISFIED and needed not in condemned for needed in graph.specs[name].after)
         and not any(states[other].live and other in condemned for other in graph.dependents[name])
+    ]
+
+
+def doomed(graph: Graph, states: Mapping[str, State]) -> list[tuple[str, str]]:
+    """The waiting that will never start, each with the child whose loss dooms it."""
+    return [
+        (name, needed)
+        for name in graph.order
+        if states[name] is State.WAITING
+        for needed in graph.specs[name].after
+        if states[needed] in _GONE
     ]
 
 

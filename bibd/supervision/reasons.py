@@ -6,6 +6,8 @@ import traceback
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from bibd.errors import BibdError
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -31,6 +33,8 @@ class Crashed:
 
     def __str__(self) -> str:
         first_line = str(self.error).split("\n", 1)[0]
+        if isinstance(self.error, BibdError):
+            return first_line  # written for people as it is
         return f"{type(self.error).__name__}: {first_line}" if first_line else type(self.error).__name__
 
     def traceback(self) -> str:

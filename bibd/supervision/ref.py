@@ -22,9 +22,14 @@ R = TypeVar("R")
 
 
 class Handling(threading.local):
-    """Whose handler runs on this thread (the path), if any."""
+    """What runs on this thread, if it is one of a tree's."""
 
     path: str | None = None
+    """Whose handler it is. None on the thread of a piped job, which may block."""
+    runtime: Runtime | None = None
+    """Whose tree cannot end before this thread does: a handler's or a job's."""
+    publishing: bool = False
+    """A subscriber is being told of an undeliverable message."""
 
 
 handling = Handling()
@@ -76,17 +81,14 @@ class Ref(Generic[P]):
                 hint="pipe the ask to a worker thread (ctx.pipe) or send a notice",
             )
         slot: Slot = SimpleQueue()
-        match address.inbox.offer(msg, slot):
-            case Offer.CLOSED:
-                address.runtime.undeliverable(address.path, msg, Offer.CLOSED.value)
-                raise ActorDownError(f"{address.path} is not running, so it cannot answer {type(msg).__name__}")
-            case Offer.FULL:
-                address.runtime.undeliverable(address.path, msg, Offer.FULL.value)
+        offer = address.inbox.offer(msg, slot)
+        if offer is not Offer.ACCEPTED:
+            address.runtime.undeliverable(address.path, msg, offer.value)
+            if offer is Offer.FULL:
                 raise InboxFullError(f"the inbox of {address.path} is full, {type(msg).__name__} was refused")
-            case Offer.ACCEPTED:
-                pass
+            raise ActorDownError(f"{address.path} is not running, so it cannot answer {type(msg).__name__}")
         try:
-            answered, value = slot.get(timeout=timeout)
+            answered, value = slot.get(timeout=timeout if timeout > 0 else 0)  # it refuses negative numbers
         except Empty:
             raise AskTimeoutError(f"{address.path} did not answer {type(msg).__name__} within {timeout:g} s") from None
         if answered:

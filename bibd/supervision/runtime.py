@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bibd.supervision.clock import Clock
 from bibd.supervision.events import Emit, Event, Undeliverable
+from bibd.supervision.ref import handling
 
 if TYPE_CHECKING:
     from bibd.supervision.cell import Cell
@@ -48,11 +49,19 @@ class Runtime:
         for subscriber in self._subscribers:
             try:
                 subscriber(event)
-            except Exception:
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and handling.path is None:
+                    raise  # somebody pressed Ctrl-C while the main thread happened to be here
                 # An observer must never bring down what it observes.
                 _log.exception("a subscriber failed on %s", event.name)
 
     def undeliverable(self, path: str, message: Any, why: str) -> None:
         with self._lock:
             self._undelivered += 1
-        self.emit(Undeliverable(self.clock.now(), path, type(message).__name__, why))
+        if handling.publishing:
+            return  # a subscriber that sends every event on to an actor, which is down: it would go round for ever
+        handling.publishing = True
+        try:
+            self.emit(Undeliverable(self.clock.now(), path, type(message).__name__, why))
+        finally:
+            handling.publishing = False

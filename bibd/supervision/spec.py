@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bibd.supervision.errors import SpecError
 
@@ -43,6 +43,12 @@ class ChildSpec:
     inbox_limit: int = 10_000
 
     def __post_init__(self) -> None:
+        after: object = self.after
+        if isinstance(after, str):  # after=("a") lacks a comma; letter by letter it would say something else
+            raise SpecError(f"child {self.id}: after must be a tuple of ids, not the string {after!r}")
+        if self.restart not in get_args(Restart):
+            known = ", ".join(get_args(Restart))
+            raise SpecError(f"child {self.id}: restart {self.restart!r} is none of {known}")
         if not self.id or "/" in self.id:
             raise SpecError(f"child id {self.id!r} is empty or has a slash")
         if self.ready_timeout <= 0 or self.stop_timeout <= 0 or self.inbox_limit <= 0:
@@ -56,7 +62,9 @@ class Graph:
         given = tuple(specs)
         self.specs: dict[str, ChildSpec] = {spec.id: spec for spec in given}
         if len(self.specs) != len(given):
-            raise SpecError("two children have the same id: " + ", ".join(spec.id for spec in given))
+            ids = [spec.id for spec in given]
+            twice = sorted({name for name in ids if ids.count(name) > 1})
+            raise SpecError("two children have the same id: " + ", ".join(twice))
         for spec in given:
             if unknown := [name for name in spec.after if name not in self.specs]:
                 raise SpecError(f"child {spec.id} starts after {', '.join(unknown)}, which is no sibling")
@@ -67,6 +75,11 @@ class Graph:
         except CycleError as error:
             raise SpecError("children wait for each other: " + " → ".join(error.args[1])) from None
         self.dependents: dict[str, frozenset[str]] = {name: self._dependents(name) for name in self.order}
+        self.stop_chain: dict[str, float] = {}
+        """Seconds from asking a child to stop until it and all that it needs are down, if each takes its timeout."""
+        for name in self.order:
+            needs = (self.stop_chain[needed] for needed in self.specs[name].after)
+            self.stop_chain[name] = self.specs[name].stop_timeout + max(needs, default=0.0)
 
     def _dependents(self, name: str) -> frozenset[str]:
         """Everyone who needs ``name``, directly or through others."""
@@ -78,8 +91,4 @@ class Graph:
 
     def stop_budget(self) -> float:
         """Seconds a whole stop may take: the longest chain of stop timeouts, since branches stop side by side."""
-        longest: dict[str, float] = {}
-        for name in reversed(self.order):
-            waits = [longest[other] for other in self.order if name in self.specs[other].after]
-            longest[name] = self.specs[name].stop_timeout + max(waits, default=0.0)
-        return max(longest.values(), default=0.0)
+        return max(self.stop_chain.values(), default=0.0)

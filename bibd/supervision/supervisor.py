@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from bibd.supervision import events
 from bibd.supervision.actor import Actor
@@ -16,8 +17,9 @@ from bibd.supervision.cell import Cell, launch
 from bibd.supervision.child import Child
 from bibd.supervision.clock import Timer
 from bibd.supervision.context import Context, Scope
-from bibd.supervision.messages import Answer
-from bibd.supervision.plan import State, Strategy, startable, stoppable, tree_is_up
+from bibd.supervision.errors import SupervisionError
+from bibd.supervision.messages import LATER, Answer, Notice
+from bibd.supervision.plan import State, Strategy, doomed, startable, stoppable, tree_is_up
 from bibd.supervision.reasons import (
     Abandoned,
     ChildFailed,
@@ -34,7 +36,8 @@ from bibd.supervision.spec import ChildSpec, Graph
 from bibd.supervision.status import ChildStatus
 
 _DEADLINE_MARGIN = 0.1
-"""Seconds that a supervisor keeps back from its own deadline, to report before its parent abandons it."""
+"""Seconds (but a tenth of what is left at most) that a supervisor keeps back from its own deadline, to report before
+its parent abandons it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class _BackoffOver:
     generation: int
 
 
+_FAILURES = Crashed | NotReady | Abandoned | ChildFailed | RestartsExceeded
 _Control = _Up | _Ending | _Down | _ReadyTimeout | _StopTimeout | _BackoffOver
 
 
@@ -82,7 +86,8 @@ class Supervisor(Actor[_Control]):
 
     Ready when every significant child is. A significant child whose first start fails, that is never restarted but
     failed, or that falls more often than ``intensity`` allows, brings the supervisor down (escalation): it stops the
-    other children, then itself. One that is not significant is given up alone, with those who need it.
+    other children, then itself. One that is not significant is given up alone; those who need it are given up when
+    they would have to start again without it (at once under REST_FOR_DEPENDENTS).
     """
 
     auto_ready = False
@@ -113,6 +118,8 @@ class Supervisor(Actor[_Control]):
         self.scope = Scope({name: child.address for name, child in self._children.items()}, ctx.scope)
         self._leaving: Reason | None = None
         self._deadline: float | None = None
+        self.left_behind: Reason | None = None
+        """Set when an exclusive child, however deep, was abandoned: we must not be started again beside its thread."""
 
     def children(self) -> tuple[ChildStatus, ...]:
         return tuple(child.status() for child in self._children.values())
@@ -133,10 +140,13 @@ class Supervisor(Actor[_Control]):
     def on_start(self) -> None:
         self._advance()
 
-    def receive(self, msg: _Control) -> Answer:
+    def receive(self, msg: object) -> Answer:
+        if not isinstance(msg, _Control):
+            return self._refuse(msg)
         child = self._children[msg.name]
-        if msg.generation != child.generation or not (child.state.live or child.state is State.BACKOFF):
-            return None  # a former generation: what it says changes nothing
+        expected = child.state is State.BACKOFF if isinstance(msg, _BackoffOver) else child.state.live
+        if msg.generation != child.generation or not expected:
+            return None  # of a former generation, or abandoned: what it says changes nothing
         match msg:
             case _Up():
                 self._up(child)
@@ -149,29 +159,48 @@ class Supervisor(Actor[_Control]):
             case _StopTimeout():
                 self._stop_timeout(child)
             case _BackoffOver():
-                if child.state is State.BACKOFF:
-                    child.state = State.WAITING
+                child.state = State.WAITING
         self._advance()
         return None
 
+    def _refuse(self, msg: Any) -> Answer:
+        """A supervisor has no protocol; a message for it is a mistake, which must not cost its children's lives."""
+        self._runtime.undeliverable(self._ctx.path, msg, "not understood")
+        if isinstance(msg, Notice):
+            return None
+        self._ctx.promise(msg).fail(SupervisionError(f"{self._ctx.path} is a supervisor: it takes no messages"))
+        return LATER
+
     def on_stop_requested(self, deadline: float | None) -> bool:
-        if deadline is not None and (self._deadline is None or deadline < self._deadline):
-            self._deadline = deadline
-            for child in self._children.values():
-                if child.state is State.STOPPING and child.cell is not None:
-                    child.cell.request_stop(self._arm_stop_timer(child))
+        if deadline is not None:
+            left = deadline - self._runtime.clock.monotonic()
+            self._hurry(deadline - max(0.0, min(_DEADLINE_MARGIN, left / 10)))
         self._leave(Shutdown())
         self._advance()
         return False
 
+    def _hurry(self, deadline: float) -> None:
+        if self._deadline is None or deadline < self._deadline:
+            self._deadline = deadline
+            for child in self._children.values():
+                if child.state is State.STOPPING and child.cell is not None:
+                    child.cell.request_stop(self._arm_stop_timer(child))
+
     def on_stop(self, reason: Reason) -> None:
-        """Nobody lives any more, unless a fault of ours brought us here: then at least nobody is left behind."""
+        """Nobody lives any more, unless a fault of ours brought us here, or we come back from being abandoned.
+
+        Then nobody hears our children's reports either (our inbox is closed): wait for each, in reverse.
+        """
+        self._leave(reason)
         for name in reversed(self._graph.order):
             child = self._children[name]
-            if child.cell is not None and child.state.live:
-                child.cell.request_stop()
-                if child.cell.thread is not None:
-                    child.cell.thread.join(child.spec.stop_timeout)
+            cell, limit = child.cell, child.spec.stop_timeout
+            if cell is None or not child.state.live:
+                continue
+            cell.request_stop()
+            if cell.thread is not None:
+                cell.thread.join(limit)
+            self._down(child, cell.down or Abandoned(limit, cell.abandon()))
 
     # ── what happened ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -193,27 +222,38 @@ class Supervisor(Actor[_Control]):
 
     def _down(self, child: Child, reason: Reason) -> None:
         child.cancel_timer()
-        asked = child.condemned
-        seconds = self._runtime.clock.monotonic() - child.since if asked and child.state is State.STOPPING else 0.0
+        seconds = self._runtime.clock.monotonic() - child.since if child.asked else 0.0
         child.went_down(reason, seconds)
+        stuck = self._stuck(child, reason)
         path, generation = child.address.path, child.generation
         self._emit(events.ChildDown(self._runtime.clock.now(), path, generation, reason, seconds))
         failure, child.failure = child.failure, None
         child.condemned = False
+        if isinstance(failure or reason, _FAILURES):
+            child.last_error = str(failure or reason)
         if self._leaving is not None:
             child.state = State.ABANDONED if isinstance(reason, Abandoned) else State.STOPPED
-        elif isinstance(reason, Abandoned) and child.spec.exclusive:
-            self._give_up(child, reason)
-        elif asked and failure is None:
+        elif stuck is not None:
+            self._give_up(child, stuck)
+        elif child.asked and failure is None:
             # Stopped because of somebody else's restart; a temporary child does not come back from that either.
             child.state = State.DONE if child.spec.restart == "temporary" else State.WAITING
         else:
             self._fell(child, failure or reason)
 
+    def _stuck(self, child: Child, reason: Reason) -> Reason | None:
+        """Why there may be no next generation: an exclusive child, itself or below it, left a thread behind."""
+        actor = child.cell.actor if child.cell is not None else None
+        stuck = actor.left_behind if isinstance(actor, Supervisor) else None
+        if isinstance(reason, Abandoned) and (child.spec.exclusive or isinstance(actor, Supervisor)):
+            stuck = reason  # nobody knows what a hung supervisor's children still hold
+        if stuck is not None and self.left_behind is None:
+            self.left_behind = ChildFailed(child.spec.id, stuck)
+        return stuck
+
     def _fell(self, child: Child, reason: Reason) -> None:
-        never_was_up = child.generation == 1 and child.ready_at is None
-        if isinstance(reason, Crashed | NotReady | Abandoned | ChildFailed | RestartsExceeded):
-            child.last_error = str(reason)
+        if isinstance(reason, _FAILURES):
+            never_was_up = child.generation == 1 and child.ready_at is None
             if never_was_up:
                 self._give_up(child, reason)
                 return
@@ -237,21 +277,21 @@ class Supervisor(Actor[_Control]):
         child.timer = self._later(delay, _BackoffOver(child.spec.id, child.generation))
         path = child.address.path
         self._emit(events.RestartScheduled(self._runtime.clock.now(), path, child.restarts, delay, reason))
+        self._condemn_dependents(child)
+
+    def _condemn_dependents(self, child: Child) -> None:
         if self._strategy is Strategy.REST_FOR_DEPENDENTS:
             for name in self._graph.dependents[child.spec.id]:
                 if self._children[name].state.live:
                     self._children[name].condemned = True
 
     def _give_up(self, child: Child, reason: Reason) -> None:
-        child.state = State.FAILED
+        child.state = State.ABANDONED if isinstance(reason, Abandoned) else State.FAILED
         child.last_error = str(reason)
         now, path = self._runtime.clock.now(), child.address.path
         if not child.spec.significant:
             self._emit(events.ChildGone(now, path, reason))
-            for name in self._graph.dependents[child.spec.id]:
-                dependent = self._children[name]
-                if dependent.state is State.WAITING:
-                    self._give_up(dependent, DependencyFailed(child.spec.id))
+            self._condemn_dependents(child)
             return
         escalation = reason if isinstance(reason, RestartsExceeded) else ChildFailed(child.spec.id, reason)
         if self._leaving is None:
@@ -264,8 +304,8 @@ class Supervisor(Actor[_Control]):
             child.condemned = True
 
     def _stop_timeout(self, child: Child) -> None:
-        if child.state is not State.STOPPING or child.cell is None:
-            return
+        if child.state is not State.STOPPING or child.cell is None or child.cell.down is not None:
+            return  # in time, if only just: its Down is behind us in the inbox
         stack = child.cell.abandon()
         now = self._runtime.clock.now()
         self._emit(events.ChildAbandoned(now, child.address.path, child.generation, stack))
@@ -274,6 +314,9 @@ class Supervisor(Actor[_Control]):
     # ── what to do now ───────────────────────────────────────────────────────────────────────────────────────
 
     def _advance(self) -> None:
+        while self._leaving is None and (lost := doomed(self._graph, self._states())):
+            name, needed = lost[0]
+            self._give_up(self._children[name], DependencyFailed(needed))
         condemned = frozenset(name for name, child in self._children.items() if child.condemned)
         for name in stoppable(self._graph, self._states(), condemned):
             self._stop(self._children[name])
@@ -316,19 +359,27 @@ class Supervisor(Actor[_Control]):
         if child.cell is None:
             return
         child.state = State.STOPPING
+        child.asked = True
         child.since = self._runtime.clock.monotonic()
+        deadline = self._arm_stop_timer(child)
+        # After the timer: a test that has seen the event may move its clock.
         self._emit(events.ChildStopping(self._runtime.clock.now(), child.address.path, child.generation))
-        child.cell.request_stop(self._arm_stop_timer(child))
+        child.cell.request_stop(deadline)
 
     def _arm_stop_timer(self, child: Child) -> float:
-        """Within the child's own timeout, and within our deadline. Returns the child's deadline."""
+        """Within the child's own timeout, and its share of our deadline. Returns the child's deadline.
+
+        When there is less time than the timeouts add up to, all are shortened alike: else a hung child would use up
+        what those behind it in the chain need to stop properly.
+        """
         child.cancel_timer()
         now = self._runtime.clock.monotonic()
-        limit = child.spec.stop_timeout
+        until = child.since + child.spec.stop_timeout
         if self._deadline is not None:
-            limit = max(0.0, min(limit, self._deadline - _DEADLINE_MARGIN - now))
-        child.timer = self._later(limit, _StopTimeout(child.spec.id, child.generation))
-        return now + limit
+            share = child.spec.stop_timeout / self._graph.stop_chain[child.spec.id]
+            until = min(until, now + max(0.0, self._deadline - now) * share)
+        child.timer = self._later(max(0.0, until - now), _StopTimeout(child.spec.id, child.generation))
+        return until
 
     def _leave(self, reason: Reason) -> None:
         """From here on the children only stop. The first reason counts."""

@@ -11,13 +11,13 @@ from random import Random
 from bibd.supervision.cell import Cell, launch
 from bibd.supervision.clock import Clock, SystemClock
 from bibd.supervision.context import Context, Scope
-from bibd.supervision.errors import AskTimeoutError, StartFailedError
+from bibd.supervision.errors import BlockingAskError, StartFailedError, SupervisionError
 from bibd.supervision.events import Emit, TreeDown, TreeUp
 from bibd.supervision.inbox import Offer, Ping
 from bibd.supervision.messages import P
 from bibd.supervision.plan import State, Strategy
-from bibd.supervision.reasons import Abandoned, Reason, Shutdown, root_error
-from bibd.supervision.ref import Ref
+from bibd.supervision.reasons import Abandoned, Crashed, Reason, Shutdown, root_error
+from bibd.supervision.ref import Ref, handling
 from bibd.supervision.restart import Backoff, Intensity
 from bibd.supervision.runtime import Runtime
 from bibd.supervision.spec import ChildSpec, Graph
@@ -69,28 +69,31 @@ class ActorSystem:
         # Jitter needs no cryptographic randomness.
         self.runtime = Runtime(clock or SystemClock(), random or Random())  # noqa: S311
         self.stop_budget = Graph(specs).stop_budget()
-        self._supervisor: Supervisor | None = None
         self._changed = threading.Condition()
+        self._started = False
         self._up = False
         self._ended: Reason | None = None
+        self._ended_at = 0.0
         self._began = self.runtime.clock.monotonic()
         self._stop_began: float | None = None
-
-        def make(ctx: Context) -> Supervisor:
-            self._supervisor = Supervisor(ctx, specs, strategy=strategy, intensity=intensity, backoff=backoff)
-            return self._supervisor
-
         self._cell = Cell(
             name=name,
             path=name,
             owner="",
             generation=1,
-            factory=make,
+            factory=self._root,
             parent=self,
             scope=Scope({}, None),
             runtime=self.runtime,
             inbox_limit=1000,
         )
+        # Made here, so that its children can be named and looked at before they run.
+        self._supervisor = Supervisor(
+            self._cell.context, specs, strategy=strategy, intensity=intensity, backoff=backoff
+        )
+
+    def _root(self, _: Context) -> Supervisor:
+        return self._supervisor
 
     # ── Parent of the root: called on its thread ─────────────────────────────────────────────────────────────
 
@@ -109,15 +112,25 @@ class ActorSystem:
             if self._ended is not None:
                 return  # abandoned, and back at last
             self._ended = reason
+            self._ended_at = self.runtime.clock.monotonic()
             self._changed.notify_all()
         self.runtime.emit(TreeDown(self.runtime.clock.now(), name, reason))
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Begin; returns at once. Does nothing after a stop. Raises SupervisionError the second time."""
+        with self._changed:
+            if self._started:
+                raise SupervisionError(f"the tree {self._cell.name} was started before", hint="make a new ActorSystem")
+            self._started = True
+            if self._ended is not None:
+                return
         self._began = self.runtime.clock.monotonic()
-        launch(self._cell)
+        try:
+            launch(self._cell)
+        except RuntimeError as error:  # no thread to be had
+            self.child_down(self._cell.name, 1, Crashed(error))
 
     def wait_ready(self, timeout: float) -> None:
         """Until every significant child is up. Raises StartFailedError (its cause is the child's own exception)."""
@@ -136,9 +149,13 @@ class ActorSystem:
     def request_stop(self, timeout: float | None = None) -> None:
         """Begin to stop, whatever is going on; returns at once. Within ``timeout`` seconds, else within the budget."""
         now = self.runtime.clock.monotonic()
-        if self._stop_began is None:
-            self._stop_began = now
+        with self._changed:
+            if self._stop_began is None:
+                self._stop_began = now
+            started = self._started
         self._cell.request_stop(None if timeout is None else now + timeout)
+        if not started:
+            self.child_down(self._cell.name, 1, Shutdown())
 
     def wait(self, timeout: float | None = None) -> Reason | None:
         """Until the root is down. The reason, or None after ``timeout``."""
@@ -147,10 +164,19 @@ class ActorSystem:
             return self._ended
 
     def stop(self, timeout: float | None = None) -> StopReport:
-        """Stop all children in reverse, then the root, and say how it went."""
+        """Stop all children in reverse, then the root, and say how it went.
+
+        From a handler, a job or a subscriber of this very tree it cannot wait, since the tree waits for that to end:
+        then the stop is requested, and BlockingAskError raised.
+        """
         self.request_stop(timeout)
+        if handling.runtime is self.runtime:
+            raise BlockingAskError(
+                f"{threading.current_thread().name} called stop() of the tree that it is part of ({self._cell.name})",
+                hint="call request_stop() there, and stop() or wait() outside the tree",
+            )
         limit = self.stop_budget if timeout is None else min(timeout, self.stop_budget)
-        if self._cell.thread is not None and self.wait(limit + _GRACE) is None:
+        if self.wait(limit + _GRACE) is None:
             self.child_down(self._cell.name, 1, Abandoned(limit, self._cell.abandon()))
         return self.close()
 
@@ -162,7 +188,7 @@ class ActorSystem:
         if thread is not None and self._ended is not None and not isinstance(self._ended, Abandoned):
             thread.join(_GRACE)
         began = self._stop_began
-        seconds = self.runtime.clock.monotonic() - began if began is not None else 0.0
+        seconds = max(0.0, self._ended_at - began) if began is not None and self._ended is not None else 0.0
         return StopReport(self._ended or Shutdown(), seconds, self.status())
 
     def __enter__(self) -> ActorSystem:
@@ -182,22 +208,21 @@ class ActorSystem:
     def ref(self, name: str, protocol: type[P]) -> Ref[P]:
         """A child of the root, from outside. Raises SpecError for an unknown name."""
         del protocol
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._supervisor is not None, timeout=5):
-                raise AskTimeoutError("the root supervisor has not started")
-        assert self._supervisor is not None  # noqa: S101 - for the type checker
         return Ref[P](self._supervisor.scope.find(name))
 
     def status(self) -> ChildStatus:
         """The tree as it is now; asks nobody, so it answers whatever hangs."""
-        state = State.STARTING
-        if self._ended is not None:
-            state = State.STOPPED if isinstance(self._ended, Shutdown) else State.FAILED
-        elif self._stop_began is not None:
-            state = State.STOPPING
-        elif self._up:
-            state = State.UP
-        children = self._supervisor.children() if self._supervisor is not None else ()
+        match self._ended:
+            case Shutdown():
+                state = State.STOPPED
+            case Abandoned():
+                state = State.ABANDONED
+            case None:
+                state = State.UP if self._up else State.STARTING
+                state = State.STOPPING if self._stop_began is not None else state
+            case _:
+                state = State.FAILED
+        children = self._supervisor.children()
         error = None if self._ended is None or isinstance(self._ended, Shutdown) else str(self._ended)
         return ChildStatus(self._cell.name, state, generation=1, last_error=error, children=children)
 

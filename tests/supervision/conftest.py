@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pykka
 import pytest
-from tests.supervision.puppet import Tree
 
 from bibd.supervision import ChildSpec
+from tests.supervision.puppet import Tree
 
 
 @pytest.fixture
@@ -30,7 +30,10 @@ def nothing_is_left(gate: threading.Event) -> Iterator[None]:
         if thread.name.startswith(("root", "bibd:")):
             thread.join(5)
             assert not thread.is_alive(), f"{thread.name} was left behind"
-    assert pykka.ActorRegistry.get_all() == []
+    left = pykka.ActorRegistry.get_all()
+    for ref in left:  # or every test after this one would fail too
+        pykka.ActorRegistry.unregister(ref)
+    assert left == []
 
 
 @pytest.fixture

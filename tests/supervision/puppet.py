@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
@@ -17,14 +18,20 @@ from bibd.supervision import (
     Context,
     Intensity,
     Notice,
+    Ref,
     Request,
     Strategy,
     Supervisor,
 )
+from bibd.supervision.events import ChildDown
 from bibd.supervision.reasons import Reason
 from bibd.supervision.testkit import EventLog, ManualClock
 
 Act: TypeAlias = Callable[[Context], object]
+
+
+class BoomError(Exception):
+    """Somebody's bug."""
 
 
 class Stage:
@@ -57,7 +64,9 @@ def nothing(_: Context) -> None:
 
 
 class Puppet(Actor[Do | Fetch | Defer]):
-    def __init__(self, ctx: Context, start: Act = nothing, stop: Act = nothing, asked: Callable[[], bool] | None = None):
+    def __init__(
+        self, ctx: Context, start: Act = nothing, stop: Act = nothing, asked: Callable[[], bool] | None = None
+    ):
         self.ctx = ctx
         self._start = start
         self._stop = stop
@@ -103,7 +112,9 @@ def child(
     return ChildSpec(name, lambda ctx: kind(ctx, start, stop, asked), after=tuple(after), **spec)
 
 
-def nest(name: str, *specs: ChildSpec, after: Iterable[str] = (), strategy: Strategy | None = None, **spec: Any) -> ChildSpec:
+def nest(
+    name: str, *specs: ChildSpec, after: Iterable[str] = (), strategy: Strategy | None = None, **spec: Any
+) -> ChildSpec:
     """A supervisor as a child."""
     strategy = strategy or Strategy.ONE_FOR_ONE
     return ChildSpec(name, lambda ctx: Supervisor(ctx, specs, strategy=strategy), after=tuple(after), **spec)
@@ -127,7 +138,7 @@ class Tree:
             intensity=intensity,
             backoff=backoff or Backoff(first=1.0, jitter=0.0),
             clock=self.clock,
-            random=Random(0),
+            random=Random(0),  # noqa: S311 - for jitter
         )
         self.system.subscribe(self.log.add)
 
@@ -167,3 +178,37 @@ def once(act: Act) -> Act:
             act(ctx)
 
     return first
+
+
+def signalling(reached: threading.Event, act: Act) -> Act:
+    """Say so, then act."""
+
+    def signalled(ctx: Context) -> None:
+        reached.set()
+        act(ctx)
+
+    return signalled
+
+
+def downs(tree: Tree, path: str = "root/a") -> list[ChildDown]:
+    return [event for event in tree.log.entries(ChildDown) if event.path == path]
+
+
+def stop_under_the_clock(tree: Tree, seconds: float = 60.0) -> Reason | None:
+    """Stop a tree in which somebody may hang: move the clock until it is down."""
+    tree.system.request_stop()
+    deadline = time.monotonic() + 10
+    while (reason := tree.system.wait(0.002)) is None and time.monotonic() < deadline:
+        tree.clock.advance(0.5)
+    return reason
+
+
+def supervisor_of(tree: Tree, name: str) -> Supervisor:
+    (cell,) = [cell for cell in tree.system.runtime.cells if cell.name == name]
+    assert isinstance(cell.actor, Supervisor)
+    return cell.actor
+
+
+def ref_of(tree: Tree, supervisor: str, name: str) -> Ref[Stage]:
+    """A child of a nested supervisor."""
+    return Ref[Stage](supervisor_of(tree, supervisor).scope.find(name))

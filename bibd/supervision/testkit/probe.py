@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from bibd.supervision.actor import Actor
 from bibd.supervision.events import Event
-from bibd.supervision.messages import Answer, Request
+from bibd.supervision.messages import Answer, Notice, Reply, Request
 
 E = TypeVar("E")
 
@@ -62,7 +62,6 @@ class Probe(Actor[Any]):
 
     def receive(self, msg: Any) -> Answer:
         self.journal.add(msg)
-        if isinstance(msg, Request):
-            request: Request[Any, Any] = msg
-            return request.reply(self._answers(request) if self._answers is not None else None)
-        return None
+        if isinstance(msg, Notice):
+            return None
+        return Reply(self._answers(msg) if self._answers is not None else None)

@@ -27,9 +27,17 @@ class Leftovers:
 
 
 def start_stop_storm(
-    make: Callable[[], ActorSystem], *, threads: int = 10, rounds: int = 50, timeout: float = 60.0
+    make: Callable[[], ActorSystem],
+    *,
+    threads: int = 10,
+    rounds: int = 50,
+    timeout: float = 60.0,
+    patience: float = 5.0,
 ) -> Leftovers:
-    """Each of ``threads`` makes, starts and stops ``rounds`` systems; every other one before it is ready."""
+    """Each of ``threads`` makes, starts and stops ``rounds`` systems; every other one before it is ready.
+
+    What is still there ``patience`` seconds after the last stop counts as left over.
+    """
 
     def storm(number: int) -> None:
         for turn in range(rounds):
@@ -42,7 +50,7 @@ def start_stop_storm(
     before = _census()
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(storm, range(threads)))
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + patience
     while any(now > then for now, then in zip(_census(), before, strict=True)) and time.monotonic() < deadline:
         time.sleep(0.005)  # a thread's last instructions come after its Down
     return Leftovers(*(max(0, now - then) for now, then in zip(_census(), before, strict=True)))
