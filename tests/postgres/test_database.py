@@ -72,10 +72,13 @@ def test_wrong_statement_is_the_callers_error(database: Database) -> None:
 
 
 def test_hung_backend_is_given_up_within_the_timeout(database: Database) -> None:
-    with takes_at_most(3), pytest.raises(DatabaseError), database.connection(0.5) as session:
-        # This one, and not another of the pool.
-        with frozen(session.info.backend_pid):
-            session.execute("SELECT 1")
+    with (
+        takes_at_most(3),
+        pytest.raises(DatabaseError),
+        database.connection(0.5) as session,
+        frozen(session.info.backend_pid),  # this one, and not another of the pool
+    ):
+        session.execute("SELECT 1")
 
 
 def test_hung_server_is_given_up_within_the_timeout(server: EmbeddedServer, database: Database) -> None:
