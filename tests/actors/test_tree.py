@@ -257,3 +257,19 @@ def test_own_stop_timeouts_fit_the_default_shutdown_timeout(make_node: NodeMaker
 
 def _no_server(_handle: object) -> AdminServer:
     raise AssertionError("not started in this test")
+
+
+def test_hung_child_keeps_the_watchdog_silent(make_node: NodeMaker) -> None:
+    """``unresponsive`` is what decides about WATCHDOG=1."""
+    release = threading.Event()
+
+    class Hung(Idle):
+        def on_start(self) -> None:
+            release.wait(10)
+
+    node = make_node(started(SlowStorage()), slots=(ChildSpec("p2p", lambda _: Hung(), after=("admin",)),))
+    node.events.expect(events.ChildUp, lambda event: event.path == "root/migrator")
+    assert node.system.unresponsive(0.5) == ("root/p2p",)
+    release.set()
+    node.system.wait_ready(5)
+    assert node.system.unresponsive(5) == ()
