@@ -139,8 +139,13 @@ class Root:
                 self._lost(event.path, name)
             case events.ChildAbandoned():
                 log.error("{}", event.text())
-            case events.RestartScheduled() | events.ChildGone() | events.Escalated():
+            case events.RestartScheduled() | events.ChildGone():
                 log.warning("{}", event.text())
+            case events.Escalated():
+                log.warning("{}", event.text())
+                if event.path == "root":
+                    # The tree stops by itself; the wish brings the deadline, else one that hangs is waited for.
+                    self.wish_shutdown(event.text())
             case events.ChildUp():
                 log.info("{}", event.text())
                 self.happened(ChildBack(name))

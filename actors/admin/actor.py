@@ -48,14 +48,23 @@ class AdminActor(Actor[AdminMessage]):
         self._config = ctx.ref("config", Config)
         self._waiting: dict[str, list[Responder]] = {}
         self._log = for_actor("admin")
+        self._deadline: float | None = None
         self._server = serve(self._handle)
 
     def on_start(self) -> None:
         self._server.start()
 
+    def on_stop_requested(self, deadline: float | None) -> bool:
+        self._deadline = deadline
+        return True
+
     def on_stop(self, reason: Reason) -> None:
         del reason
-        self._server.close(self._drain_timeout())
+        drain = self._drain_timeout()
+        if self._deadline is not None:
+            # Who reads too slowly must not make us late: a child that overruns its deadline fails the whole stop.
+            drain = min(drain, max(0.0, (self._deadline - self._ctx.clock.monotonic()) * 0.8))
+        self._server.close(drain)
 
     def receive(self, msg: AdminMessage) -> Answer:
         match msg:

@@ -132,7 +132,7 @@ class PostgresStorage:
         return Link(self._server.app().url(), SERVICE, str(self._service_file))
 
     def release(self, how: Release) -> str:
-        if how.stop and how.checkpoint and self._database is not None:
+        if how.stop and how.checkpoint and self._database is not None and self._server.alive():
             # Not fatal: PostgreSQL makes one itself when it stops; done before, the stop is short.
             with suppress(BibdError):
                 self._database.checkpoint(min(_CHECKPOINT_TIMEOUT, how.timeout))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import pytest
 
 from actors.app import InForce, Parts, tree
 from actors.config.messages import Config, GetSettings, Reload
+from actors.provisioner.actor import release
+from actors.provisioner.messages import ReleaseChanged
 from actors.root import Identity, Root
 from bibd.admin.server import AdminServer
 from bibd.config.load import Loaded, load
@@ -244,15 +246,33 @@ def test_reload_takes_over_what_is_live_and_names_the_rest(make_node: NodeMaker)
     assert [how.stop for how in node.storage.released] == [True]
 
 
-def test_own_stop_timeouts_fit_the_default_shutdown_timeout(make_node: NodeMaker) -> None:
-    """Those that have no timeout of their own are bounded by that of the whole stop; the others must fit in."""
+def test_default_shutdown_timeout_lets_a_probe_end_and_leaves_the_server_the_larger_part() -> None:
+    """Of a hung server: the probe takes its whole timeout, and a child that overruns its share fails the stop."""
     loaded = load(None, {}, {})
     root = Root(Identity(None, "full", "postgres", 1), lambda: datetime.now(UTC), Notifier({}), lambda: None)
     parts = Parts(
         lambda: loaded, InForce(loaded.settings, lambda _: None), SlowStorage(), _no_server, root, threading.Event()
     )
-    quick = [replace(spec, stop_timeout=0.1) if spec.id in {"admin", "provisioner"} else spec for spec in tree(parts)]
-    assert Graph(quick).stop_budget() <= loaded.settings.server.shutdown_timeout
+    graph, whole = Graph(tree(parts)), loaded.settings.server.shutdown_timeout
+    part = {name: spec.stop_timeout / graph.stop_chain[name] for name, spec in graph.specs.items()}
+    probe = loaded.settings.database.postgres.health.timeout + 0.3
+    for name in ("migrator", "health"):
+        assert part[name] * whole > probe
+    assert part["provisioner"] * (whole - probe) > whole / 2
+
+
+@pytest.mark.parametrize("seconds", [0.3, 3.0, 18.0, 300.0])
+def test_server_that_does_not_stop_politely_is_ended_within_what_is_left(seconds: float) -> None:
+    how = release(ReleaseChanged(stop_on_shutdown=True, checkpoint_on_shutdown=True), forced=False, seconds=seconds)
+    assert how.timeout < seconds
+    # After SIGQUIT the postmaster takes 5 s to kill backends that do not listen.
+    assert seconds - how.timeout > 5 or how.timeout <= seconds * 0.67
+
+
+def test_escalation_asks_for_the_end_so_that_it_gets_its_deadline(make_node: NodeMaker) -> None:
+    node = make_node(started(SlowStorage(failure=ConfigError("no"))))
+    node.system.wait(5)
+    assert node.root.shutdown_wish is not None
 
 
 def _no_server(_handle: object) -> AdminServer:
