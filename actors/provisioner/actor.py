@@ -70,10 +70,11 @@ class ProvisionerActor(Actor[ProvisionerMessage]):
             case Ensured(serving=serving):
                 self._busy = False
                 self._publish(serving)
-                if self._first:
-                    self._first = False
+                first, self._first = self._first, False
+                if first:
                     self._ctx.ready()
-                else:
+                if not first or self._ctx.generation > 1:
+                    # Also when we fell over a Restore: the health checker still waits for its answer.
                     self._health.tell(Restored())
             case EnsureFailed(error=error):
                 self._busy = False

@@ -36,6 +36,7 @@ class SlowStorage:
     ensured: int = 0
     mends: bool = True
     failure: BibdError | None = None
+    defect: Exception | None = None
     released: list[Release] = field(default_factory=list[Release])
 
     def ensure(self, cancel: threading.Event, progress: Callable[[str], None]) -> Serving:
@@ -45,6 +46,8 @@ class SlowStorage:
                 raise BibdError("cancelled")
         if self.failure is not None:
             raise self.failure
+        if self.defect is not None:
+            raise self.defect
         self.ensured += 1
         if self.ensured > 1 and self.mends:
             self.ok = True
@@ -205,6 +208,34 @@ def test_attempts_beyond_the_limit_are_not_made_and_a_hand_made_repair_is_notice
     node.storage.ok = True
     node.clock.advance(5)
     settle(node.system)
+    assert node.root.status().state == "ready"
+
+
+def test_database_that_came_back_by_itself_is_noticed_after_a_failed_attempt(make_node: NodeMaker) -> None:
+    storage = started(SlowStorage(mends=False))
+    node = make_node(storage)
+    node.system.wait_ready(5)
+    storage.failure = BibdError("cannot look")
+    lose(node)
+    storage.ok = True
+    node.clock.advance(0)  # the first attempt, which fails
+    settle(node.system)
+    assert node.root.status().state == "ready"
+
+
+def test_provisioner_that_falls_over_an_attempt_does_not_blind_the_health_checker(make_node: NodeMaker) -> None:
+    storage = started(SlowStorage())
+    node = make_node(storage)
+    node.system.wait_ready(5)
+    storage.defect = RuntimeError("a defect of ours")
+    lose(node)
+    node.clock.advance(0)
+    node.events.expect(events.ChildDown, lambda event: event.path == "root/provisioner")
+    storage.defect = None
+    settle(node.system)
+    for _ in range(10):  # the supervisor's backoff, then the probe
+        node.clock.advance(5)
+        settle(node.system)
     assert node.root.status().state == "ready"
 
 
