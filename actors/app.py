@@ -230,7 +230,7 @@ class Daemon:
     def live(self) -> int:
         while (reason := self._system.wait(0)) is None:
             signal = self._signals.wait(self._watchdog)
-            if signal is Signal.RELOAD:
+            if signal is Signal.RELOAD and not self._stopping:
                 self._reload()
             if signal is Signal.STOP and not self._stopping:
                 self._stop("signal")
