@@ -23,7 +23,7 @@ from bibd.postgres.binaries import (
     system_directories,
     wheel_package,
 )
-from bibd.postgres.child import Cancelled, reap_servers
+from bibd.postgres.child import Cancelled, reap_inherited, reap_servers
 from bibd.postgres.endpoint import Endpoint, client_host
 from bibd.postgres.explained import explained
 from bibd.postgres.initialise import initialise, remove_leftovers
@@ -79,6 +79,7 @@ class EmbeddedServer:
         but for a server that was left to its crash recovery (the error says so).
         """
         with self._busy, explained():
+            reap_inherited()
             self._check_spec()
             self._check_not_vanished()
             spec = self._spec
