@@ -45,6 +45,9 @@ _SHARES = {"migrator": 0.2, "health": 0.2, "provisioner": 0.5, "admin": 0.1}
 """Of 30 s a probe of a hung server gets its 5 s, and what one does not need goes to those after it: the server gets
 18 to 25 s, of which an end without its cooperation takes 6."""
 
+_NO_LIMIT = 10 * 365 * 86400.0
+"""Seconds, for readiness that may take as long as it takes: the user's migrations, or a person who mends them."""
+
 _FORCED_STOP = 3.0
 """Seconds for a forced stop: enough to end a server at once and to say so."""
 
@@ -85,7 +88,7 @@ def tree(parts: Parts, slots: tuple[ChildSpec, ...] = ()) -> tuple[ChildSpec, ..
         ChildSpec(
             "admin",
             lambda ctx: AdminActor(
-                ctx, parts.serve, storage, root.status, probe_timeout,
+                ctx, parts.serve, storage, root.status, root.operations, probe_timeout,
                 lambda: in_force.settings.server.drain_timeout,
                 lambda force: root.wish_shutdown("requested over the admin socket", force=force),
             ),
@@ -104,8 +107,12 @@ def tree(parts: Parts, slots: tuple[ChildSpec, ...] = ()) -> tuple[ChildSpec, ..
         ),
         ChildSpec(
             "migrator",
-            lambda ctx: MigratorActor(ctx, storage.migrate, lambda: storage.probe(probe_timeout), root.migrated),
-            after=("health",), ready_timeout=startup, stop_timeout=_share("migrator"),
+            lambda ctx: MigratorActor(
+                ctx, storage, in_force.settings.database.migrations.path,
+                auto=in_force.settings.database.migrations.auto, ping=lambda: storage.probe(probe_timeout),
+                publish=root.migrated, publish_operation=root.operation,
+            ),
+            after=("health",), ready_timeout=_NO_LIMIT, stop_timeout=_share("migrator"),
         ),
         *slots,
     )  # fmt: skip

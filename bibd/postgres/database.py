@@ -186,6 +186,24 @@ class Database:
 
 
 @contextmanager
+def direct(endpoint: Endpoint, *, application_name: str) -> Generator[Session]:
+    """A session of one's own in autocommit mode, for as long as it takes. Raises DatabaseError when there is none."""
+    import psycopg
+
+    try:
+        session: Session = psycopg.connect(
+            **endpoint.parameters(),  # type: ignore[arg-type]  # its parameters are of many types
+            autocommit=True,
+            application_name=application_name,
+            connect_timeout=5,
+        )
+    except psycopg.Error as error:
+        raise DatabaseError(_words(error), "look at the server's log") from None
+    with session:
+        yield session
+
+
+@contextmanager
 def _cut_off(session: Session, seconds: float) -> Generator[threading.Event]:
     """Shut the socket down after ``seconds``: libpq waits for ever for a server that hangs."""
     fired = threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,8 @@ from bibd.admin.server import AdminServer
 from bibd.config.load import Loaded, load
 from bibd.config.model import Settings
 from bibd.errors import BibdError, ConfigError
-from bibd.migrations.engine import MigrationState
+from bibd.migrations.plan import MigrationState
+from bibd.migrations.user import UserMigrations
 from bibd.process.notify import Notifier
 from bibd.storage import Check, Link, Probed, Release, Serving
 from bibd.supervision import Actor, ActorSystem, Answer, ChildSpec, Graph, State, events
@@ -60,6 +62,9 @@ class SlowStorage:
     def migrate(self, cancel: threading.Event) -> MigrationState:
         del cancel
         return MigrationState("clean", 1, 0)
+
+    def user_migrations(self) -> AbstractContextManager[UserMigrations]:
+        raise ConfigError("no migrations are configured")
 
     def link(self) -> Link:
         return Link("postgresql://", "bibd", "")
