@@ -148,10 +148,10 @@ class Root:
         match event:
             case events.ChildDown(reason=Crashed(error=error)) if not isinstance(error, BibdError):
                 log.opt(exception=error).error("{}", event.text())
-                self._lost(event.path, name)
+                self._lost(event.path, name, event)
             case events.ChildDown():
                 log.info("{}", event.text())
-                self._lost(event.path, name)
+                self._lost(event.path, name, event)
             case events.ChildAbandoned():
                 log.error("{}", event.text())
             case events.RestartScheduled() | events.ChildGone():
@@ -171,7 +171,10 @@ class Root:
             case _:
                 log.debug("{}", event.text())
 
-    def _lost(self, path: str, name: str) -> None:
+    def _lost(self, path: str, name: str, down: events.ChildDown) -> None:
+        if isinstance(down.reason, Crashed) and self._life.state is NodeState.DRAINING:
+            # It could not let go of what it holds, as a server that was to be stopped: that is no clean end.
+            self.failure = self.failure or down.text()
         if path in self._required:
             self.happened(ChildLost(name))
 

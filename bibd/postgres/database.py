@@ -122,9 +122,14 @@ class Database:
             attempt.finish()
 
     def checkpoint(self, timeout: float) -> None:
-        """Needs the superuser, or the role pg_checkpoint."""
-        with self.connection(timeout) as session:
-            session.execute("CHECKPOINT")
+        """Needs the superuser, or the role pg_checkpoint. Raises DatabaseError, also when it fails (disk full)."""
+        import psycopg
+
+        try:
+            with self.connection(timeout) as session:
+                session.execute("CHECKPOINT")
+        except psycopg.Error as error:
+            raise DatabaseError(_words(error), "look at the server's log") from error
 
     def active_transactions(self, timeout: float = 5.0) -> int:
         """Transactions of other sessions that have something to lose. The owner sees its own, the superuser all."""

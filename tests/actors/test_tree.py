@@ -39,6 +39,7 @@ class SlowStorage:
     mends: bool = True
     failure: BibdError | None = None
     defect: Exception | None = None
+    release_defect: Exception | None = None
     released: list[Release] = field(default_factory=list[Release])
 
     def ensure(self, cancel: threading.Event, progress: Callable[[str], None]) -> Serving:
@@ -70,6 +71,8 @@ class SlowStorage:
         return Link("postgresql://", "bibd", "")
 
     def release(self, how: Release) -> str:
+        if self.release_defect is not None:
+            raise self.release_defect
         self.released.append(how)
         return "released"
 
@@ -303,6 +306,16 @@ def test_server_that_does_not_stop_politely_is_ended_within_what_is_left(seconds
     assert how.timeout < seconds
     # After SIGQUIT the postmaster takes 5 s to kill backends that do not listen.
     assert seconds - how.timeout > 5 or how.timeout <= seconds * 0.67
+
+
+@pytest.mark.parametrize("error", [RuntimeError("cannot let go"), BibdError("cannot let go")])
+def test_child_that_falls_while_it_lets_go_makes_the_end_a_failure(make_node: NodeMaker, error: Exception) -> None:
+    storage = started(SlowStorage(release_defect=error))
+    node = make_node(storage)
+    node.system.wait_ready(5)
+    node.root.drain()
+    node.system.stop()
+    assert "cannot let go" in (node.root.failure or "")
 
 
 def test_escalation_asks_for_the_end_so_that_it_gets_its_deadline(make_node: NodeMaker) -> None:

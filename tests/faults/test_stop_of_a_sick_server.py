@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections import deque
@@ -44,3 +45,13 @@ def test_stop_while_the_server_is_down_does_not_wait_for_a_checkpoint(data_dir: 
         began = time.monotonic()
         assert daemon.terminate() == 0
         assert time.monotonic() - began < 3  # a checkpoint waits 5 s for a connection
+
+
+def test_stop_of_a_server_that_cannot_write_its_checkpoint_leaves_nothing(data_dir: Path) -> None:
+    with Daemon(data_dir, {**STOP, HEALTH + "INTERVAL": "1h"}) as daemon:
+        daemon.wait_for("ready")
+        postmaster = daemon.postmaster()
+        shutil.rmtree(data_dir / "postgres" / "data")
+        assert daemon.terminate() == 0, daemon.stderr()
+        assert not alive(postmaster)
+    assert processes_below(data_dir.parent) == []
