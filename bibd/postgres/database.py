@@ -201,6 +201,7 @@ def direct(endpoint: Endpoint, *, application_name: str) -> Generator[Session]:
             autocommit=True,
             application_name=application_name,
             connect_timeout=5,
+            client_encoding="UTF8",
         )
     except psycopg.Error as error:
         raise DatabaseError(_words(error), "look at the server's log") from None

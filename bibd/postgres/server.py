@@ -158,13 +158,15 @@ class EmbeddedServer:
             )
 
     def _check_not_vanished(self) -> None:
-        """What has served in this process is not made anew: an empty database would take the place of the lost one,
-        and clients would write into it, while most often a file system is just not mounted."""
-        if self._process is not None and not (self._spec.data / "PG_VERSION").exists():
+        """What has ever served is not made anew: an empty database would take the place of the lost one, and clients
+        would write into it, while most often a file system is just not mounted. The service file is written when a
+        server has answered for the first time, so a first start that was cut off begins again."""
+        spec = self._spec
+        if spec.service_file.exists() and not (spec.data / "PG_VERSION").exists():
             raise IntegrityError(
-                f"the data directory {self._spec.data} is gone, or it has no PG_VERSION any more",
+                f"the data directory {spec.data} is gone, or it has no PG_VERSION any more",
                 "mount its file system, or restore it from a backup: bibd goes on as soon as it is back. "
-                "An empty database is only made when bibd starts",
+                f"To begin with an empty database, remove {spec.service_file}",
             )
 
     def _was_clean(self, how: str) -> bool:

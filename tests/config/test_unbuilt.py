@@ -16,8 +16,6 @@ ON = {
     "database.postgres.dsn": "host=db",
     "database.postgres.container_runtime": "docker",
     "database.postgres.credential_rotation_interval": "168h",
-    "database.migrations.path": "/migrations",
-    "database.migrations.auto": "false",
     "database.backup.enabled": "true",
     "database.backup.wal_archiving": "true",
     "database.backup.replicas": "[s3://bucket]",

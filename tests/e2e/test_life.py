@@ -30,7 +30,7 @@ def test_first_start_ends_ready_on_a_real_postgresql(data_dir: Path) -> None:
     with Daemon(data_dir) as daemon:
         status = daemon.wait_for("ready")
         assert "PostgreSQL 18" in status["database"]["version"]
-        assert status["migrations"] == {"state": "clean", "version": 1, "pending": 0}
+        assert status["migrations"] == {"state": "clean", "version": 1, "pending": 0, "action": None}
         assert [child["state"] for child in status["children"]] == ["up"] * 5
         put(daemon.url(), 1)
         assert rows(daemon.url()) == [1]

@@ -283,6 +283,8 @@ def test_data_directory_that_vanished_is_not_replaced_by_an_empty_one(prepared: 
     with pytest.raises(IntegrityError, match="is gone") as refusal:
         start(server)
     assert "mount" in refusal.value.hint
+    with pytest.raises(IntegrityError, match="is gone"):
+        start(server_of(prepared))  # nor by the next daemon
     assert not prepared.data.exists()
     away.rename(prepared.data)
     start(server)
