@@ -159,7 +159,7 @@ def test_one_waits_sees_the_other_and_does_nothing_twice(connect: Connect, tmp_p
         in_background(lambda: run(migrator(first, migrations, lock_timeout=20), progress=told.append)) as one,
         in_background(lambda: run(migrator(second, migrations, lock_timeout=20), progress=told.append)) as two,
     ):
-        until(lambda: waits())  # whichever came second
+        until(waits)  # whichever came second
         gate.execute(b"COMMIT")
     results = [*one, *two]
     assert [r.state for r in results if isinstance(r, Outcome)] == ["clean", "clean"]
