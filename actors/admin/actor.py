@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, assert_never
 
 from actors.admin.messages import Admin, AdminMessage, Answered, Failed, Incoming
@@ -20,12 +21,15 @@ from bibd.supervision.reasons import Reason
 _RELOAD_TIMEOUT = 10.0
 
 Serve = Callable[[Callable[[Call, Responder], None]], AdminServer]
+Methods = Mapping[str, Callable[[Any], object]]
+"""By name: from a method's parameters to its result. Quick ones, which raise BibdError for what they refuse."""
 
 
 class AdminActor(Actor[AdminMessage]):
     """``serve`` makes the socket's server for a handler; ``status`` must be quick and callable from any thread.
 
     Slow methods are asked once at a time: who asks meanwhile gets the same answer, so that a flood costs one probe.
+    ``methods`` run in this actor, one after the other.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class AdminActor(Actor[AdminMessage]):
         probe_timeout: float,
         drain_timeout: Callable[[], float],
         shut_down: Callable[[bool], ShutdownAccepted],
+        methods: Methods = MappingProxyType({}),
     ) -> None:
         self._ctx = ctx
         self._storage = storage
@@ -44,6 +49,7 @@ class AdminActor(Actor[AdminMessage]):
         self._probe_timeout = probe_timeout
         self._drain_timeout = drain_timeout
         self._shut_down = shut_down
+        self._methods = methods
         self._me = ctx.me(Admin)
         self._config = ctx.ref("config", Config)
         self._waiting: dict[str, list[Responder]] = {}
@@ -94,6 +100,11 @@ class AdminActor(Actor[AdminMessage]):
                 self._once(call.method, responder, self._health)
             case "reload":
                 self._once(call.method, responder, self._reload)
+            case name if name in self._methods:
+                try:
+                    responder.result(self._methods[name](call.params))
+                except BibdError as error:
+                    responder.error(error)
             case unknown:
                 responder.error(BibdError(f"the daemon has no method {unknown}"))
 

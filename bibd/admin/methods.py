@@ -11,6 +11,8 @@ from bibd.admin.schema import (
     HealthReport,
     Operation,
     PingReport,
+    RecoveryKit,
+    RecoveryKitTest,
     ReloadReport,
     ShutdownAccepted,
     Status,
@@ -31,6 +33,22 @@ class ShutdownParams:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AddRecoveryKitParams:
+    """``public``: the public half, base64."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    public: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryKitParams:
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +77,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             Method("db.url", NoParams, UrlReport, "The database's URL, with the password.", reveals=True),
             Method("ops.list", NoParams, list[Operation], "Long operations, running and recent."),
             Method("reload", NoParams, ReloadReport, "Read the configuration file again.", changes=True),
+            Method("recovery_kit.add", AddRecoveryKitParams, RecoveryKit, "Let a kit open backups.", changes=True),
+            Method("recovery_kit.list", NoParams, list[RecoveryKit], "The recovery kits, oldest first."),
+            Method("recovery_kit.remove", RecoveryKitParams, RecoveryKit, "Stop using a kit.", changes=True),
+            Method("recovery_kit.test", RecoveryKitParams, RecoveryKitTest, "Something that only this kit opens."),
             Method("shutdown", ShutdownParams, ShutdownAccepted, "Stop the daemon.", changes=True),
         )
     }

@@ -141,6 +141,23 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoveryKit:
+    """The public half of one, known by its fingerprint."""
+
+    fingerprint: str
+    added_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryKitTest:
+    """A random key ``wrapped`` for the kit alone (base64); who opens it finds its SHA-256 ``digest`` (hex)."""
+
+    node_id: str
+    wrapped: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadReport:
     """Keys of the configuration: changed and in force, and changed but in force only after a restart."""
 

@@ -104,6 +104,7 @@ def make_node(tmp_path: Path, request: pytest.FixtureRequest) -> NodeMaker:
             in_force=InForce(loaded.settings, lambda _: None),
             storage=storage,
             serve=lambda handle: AdminServer(tmp_path / "s", handle, allowed_uids=frozenset({0}), audit=lambda _: None),
+            methods={},
             root=root,
             forced=threading.Event(),
         )

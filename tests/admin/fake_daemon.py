@@ -19,6 +19,8 @@ from bibd.admin.schema import (
     MigrationsStatus,
     Operation,
     PingReport,
+    RecoveryKit,
+    RecoveryKitTest,
     ReloadReport,
     ShutdownAccepted,
     Status,
@@ -61,6 +63,10 @@ ANSWERS: dict[str, object] = {
     "db.ping": PingReport(True, 0.0012, "18.6"),
     "db.url": UrlReport(URL, "bibd", "/data dir/pg_service.conf"),
     "ops.list": [Operation("17", "backup", "running", START, 0.25, "backup")],
+    "recovery_kit.add": RecoveryKit("7keocn3z7ehx7gwh", START),
+    "recovery_kit.list": [RecoveryKit("7keocn3z7ehx7gwh", START)],
+    "recovery_kit.remove": RecoveryKit("7keocn3z7ehx7gwh", START),
+    "recovery_kit.test": RecoveryKitTest("12D3KooWExample", "YmliVwE=", "00" * 32),
     "reload": ReloadReport(("log.level",), ("database.postgres.port",), ("p2p.mdns has no effect",)),
 }
 

@@ -36,7 +36,9 @@ LEAVES = leaves(root_command())
 def test_the_commands_are_those_of_the_design() -> None:
     assert {" ".join(words) for words in LEAVES} == {
         "admin status", "admin health", "admin db ping", "admin db url", "admin ops list", "admin reload",
-        "admin shutdown", "admin shell", "config show", "config path", "config check", "completion",
+        "admin shutdown", "admin shell",
+        "admin recovery-kit create", "admin recovery-kit list", "admin recovery-kit remove", "admin recovery-kit verify",
+        "config show", "config path", "config check", "completion",
     }  # fmt: skip
 
 
@@ -52,7 +54,7 @@ def test_every_command_teaches_with_an_example(bib: Bib, words: tuple[str, ...])
 
 
 def test_a_group_alone_shows_its_help_and_is_a_usage_error(bib: Bib) -> None:
-    for words in ([], ["admin"], ["admin", "db"], ["config"]):
+    for words in ([], ["admin"], ["admin", "db"], ["admin", "recovery-kit"], ["config"]):
         shown = bib(*words)
         assert (shown.code, shown.out) == (2, "")
         assert "Commands:" in shown.err

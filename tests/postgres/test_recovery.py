@@ -19,7 +19,7 @@ from bibd.errors import BibdError
 from bibd.postgres.account import choose
 from bibd.postgres.postmaster import find_process
 from bibd.postgres.spec import ServerSpec
-from tests.postgres.scenario import processes_of, query, server_of, spec_of, start, until
+from tests.postgres.scenario import processes_of, query, server_of, spec_of, start, until, vault_of
 
 
 def test_committed_rows_survive_kill_9_of_the_postmaster(prepared: ServerSpec) -> None:
@@ -195,7 +195,7 @@ def test_lost_vault_is_replaced_by_new_passwords(prepared: ServerSpec) -> None:
     query(server.app(), "CREATE TABLE keepsake AS SELECT 42 AS x")
     old = server.app().password
     server.stop(30)
-    (prepared.root / "secrets/db.json").unlink()
+    (prepared.root / "secrets/db.enc").unlink()
 
     again = server_of(prepared)
     running = start(again)
@@ -208,7 +208,7 @@ def test_lost_vault_is_replaced_by_new_passwords(prepared: ServerSpec) -> None:
 
 def test_lost_vault_of_a_running_server_restarts_it(prepared: ServerSpec) -> None:
     first = start(server_of(prepared))
-    (prepared.root / "secrets/db.json").unlink()
+    (prepared.root / "secrets/db.enc").unlink()
     server = server_of(prepared)
     running = start(server)
     assert running.pid != first.pid
@@ -216,7 +216,7 @@ def test_lost_vault_of_a_running_server_restarts_it(prepared: ServerSpec) -> Non
 
 
 def test_vault_of_another_server_is_made_true(prepared: ServerSpec) -> None:
-    (prepared.root / "secrets/db.json").write_text('{"postgres/superuser": "other", "postgres/bibd": "another"}')
+    vault_of(prepared).put({"postgres/superuser": "other", "postgres/bibd": "another"})
     server = server_of(prepared)
     assert "did not know the passwords" in start(server).note
     assert query(server.app(), "SELECT 1") == [(1,)]
@@ -242,7 +242,7 @@ def test_leftovers_of_a_killed_first_start_are_removed(fresh: ServerSpec) -> Non
 
 
 def test_damaged_vault_is_an_error_that_names_the_file(fresh: ServerSpec) -> None:
-    path = fresh.root / "secrets/db.json"
+    path = fresh.root / "secrets/db.enc"
     path.parent.mkdir(parents=True)
     path.write_text("{")
     with pytest.raises(BibdError, match="damaged") as caught:
