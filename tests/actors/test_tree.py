@@ -250,7 +250,7 @@ def test_own_stop_timeouts_fit_the_default_shutdown_timeout(make_node: NodeMaker
     loaded = load(None, {}, {})
     root = Root(Identity(None, "full", "postgres", 1), lambda: datetime.now(UTC), Notifier({}), lambda: None)
     parts = Parts(
-        lambda: loaded, InForce(loaded.settings, lambda _: None), SlowStorage(), _no_server, root, threading.Event()
+        lambda: loaded, InForce(loaded.settings, lambda _: None), SlowStorage(), _no_server, {}, root, threading.Event()
     )
     quick = [replace(spec, stop_timeout=0.1) if spec.id in {"admin", "provisioner"} else spec for spec in tree(parts)]
     assert Graph(quick).stop_budget() <= loaded.settings.server.shutdown_timeout
