@@ -96,7 +96,9 @@ def test_file_cut_short_is_damaged_and_stays(data: DataDir, length: int) -> None
     assert (error.exit_code, "damaged" in error.message, "restore" in error.hint) == (5, True, True)
 
 
-def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey, password: bytes | None = None) -> bytes:
+def pem(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey, password: bytes | None = None
+) -> bytes:
     encryption = NoEncryption() if password is None else BestAvailableEncryption(password)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 

@@ -55,7 +55,10 @@ def test_any_flipped_bit_is_damage_and_the_file_stays(tmp_path: Path) -> None:
         file.path.write_bytes(content)
         with pytest.raises(IntegrityError, match="is damaged") as caught:
             file.read()
-        assert (str(file.path) in caught.value.message, "what was in it is lost" in caught.value.hint) == (True, True), at
+        assert (str(file.path) in caught.value.message, "what was in it is lost" in caught.value.hint) == (
+            True,
+            True,
+        ), at
         assert file.path.read_bytes() == content
 
 
