@@ -37,7 +37,8 @@ def test_the_commands_are_those_of_the_design() -> None:
     assert {" ".join(words) for words in LEAVES} == {
         "admin status", "admin health", "admin db ping", "admin db url", "admin ops list", "admin reload",
         "admin shutdown", "admin shell",
-        "admin recovery-kit create", "admin recovery-kit list", "admin recovery-kit remove", "admin recovery-kit verify",
+        "admin recovery-kit create", "admin recovery-kit list", "admin recovery-kit remove",
+        "admin recovery-kit verify",
         "config show", "config path", "config check", "completion",
     }  # fmt: skip
 

@@ -13,7 +13,7 @@ from bibd.identity.peer_id import peer_id, short_id
 @pytest.mark.parametrize(
     ("seed", "public", "expected"),
     [
-        # The key pair of "Test vectors" in libp2p's peer-ids.md; its id as other implementations have it in their tests.
+        # "Test vectors" of libp2p's peer-ids.md has the key pair; the id is from other implementations' tests.
         (
             "7e0830617c4a7de83925dfb2694556b12936c477a0e1feb2e148ec9da60fee7d",
             "1ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e",
