@@ -7,14 +7,14 @@ import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bibd.admin.methods import AddRecoveryKitParams, RecoveryKitParams
 from bibd.admin.schema import RecoveryKit, RecoveryKitTest, timestamp
-from bibd.identity import recipients
 from bibd.identity.node import NodeIdentity
-from bibd.identity.recipients import Recipient, Recipients
-from bibd.identity.wrap import DATA_KEY_BYTES, PublicKey, wrap
+
+if TYPE_CHECKING:
+    from bibd.identity.recipients import Recipient, Recipients
 
 
 def context_of_test(node_id: str) -> bytes:
@@ -27,10 +27,17 @@ def recovery_kit_methods(
 ) -> Mapping[str, Callable[[Any], object]]:
     """The methods ``recovery_kit.*`` on the sealed list ``path``; ``now`` in Unix seconds. Not thread-safe."""
 
+    # Imported when they are needed: no start does.
     def known() -> Recipients:
+        from bibd.identity import recipients
+        from bibd.identity.recipients import Recipients
+
         return Recipients(path, identity.sealing_key(recipients.PURPOSE))
 
     def add(params: AddRecoveryKitParams) -> RecoveryKit:
+        from bibd.identity.recipients import Recipient
+        from bibd.identity.wrap import PublicKey
+
         recipient = Recipient(PublicKey.from_text(params.public), timestamp(now()))
         known().add(recipient)
         return _shown(recipient)
@@ -42,6 +49,8 @@ def recovery_kit_methods(
         return _shown(known().remove(params.fingerprint))
 
     def test(params: RecoveryKitParams) -> RecoveryKitTest:
+        from bibd.identity.wrap import DATA_KEY_BYTES, wrap
+
         public = known().find(params.fingerprint).public
         data_key = secrets.token_bytes(DATA_KEY_BYTES)
         (wrapped,) = wrap(data_key, [public], context_of_test(identity.node_id))

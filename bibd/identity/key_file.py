@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import os
 import pwd
-import re
 import secrets
 import stat
 from pathlib import Path
@@ -22,10 +21,6 @@ from bibd.identity.node import SEED_BYTES, NodeIdentity
 
 # DER of PrivateKeyInfo up to the seed: version 0, algorithm 1.3.101.112, an OCTET STRING in an OCTET STRING (RFC 8410).
 _DER = bytes.fromhex("302e020100300506032b657004220420")
-_OURS = re.compile(
-    rb"bibd node ([1-9A-HJ-NP-Za-km-z]+)\n"
-    rb"-----BEGIN PRIVATE KEY-----\n([A-Za-z0-9+/]{64})\n-----END PRIVATE KEY-----\n"
-)
 _BACKUP = "restore it from a copy: backups and sealed files of this node need it"
 
 
@@ -99,20 +94,20 @@ def _check(found: os.stat_result, path: Path) -> None:
 
 
 def _parse(content: bytes, path: Path) -> NodeIdentity:
-    ours = _OURS.fullmatch(content)
-    if ours is None:
+    if content.startswith(b"-----BEGIN "):
         return NodeIdentity.of(_foreign(content, path))
-    der = base64.b64decode(ours[2])
-    identity = NodeIdentity.of(der[len(_DER) :])
-    if not der.startswith(_DER) or ours[1].decode() != identity.node_id:
-        raise IntegrityError(f"the identity {path} is damaged: its key is not the one of {ours[1].decode()}", _BACKUP)
+    try:
+        seed = base64.b64decode(content.split(b"\n")[2], validate=True)[len(_DER) :]
+        identity = NodeIdentity.of(seed)
+    except (IndexError, ValueError):
+        raise IntegrityError(f"the identity {path} is damaged", _BACKUP) from None
+    if render(identity) != content:
+        raise IntegrityError(f"the identity {path} is damaged: its key and its node id do not match", _BACKUP)
     return identity
 
 
 def _foreign(content: bytes, path: Path) -> bytes:
     """The seed of a PEM file that another program has made. Raises IntegrityError, saying what it is instead."""
-    if not content.startswith(b"-----BEGIN "):
-        raise IntegrityError(f"the identity {path} is damaged", _BACKUP)
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key

@@ -16,7 +16,7 @@ from bibd.errors import BibdError, IntegrityError
 
 # 2**32 random nonces are safe under one key (NIST SP 800-38D, section 8.3); a node writes a handful in its life.
 _NONCE_BYTES = 12
-_HEADER = re.compile(rb"bibd sealed ([0-9]+) ([a-z]+) ([1-9A-HJ-NP-Za-km-z]{52})\n")
+_HEADER = rb"bibd sealed ([0-9]+) ([a-z]+) ([1-9A-HJ-NP-Za-km-z]{52})\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class SealingKey:
         return f"bibd sealed 1 {self.purpose} {self.node_id}\n".encode()
 
 
-@dataclass(frozen=True, slots=True)
 class SealedFile:
     """``loss`` completes "move it away: …" in errors: what that costs, and what bibd does then."""
 
-    path: Path
-    key: SealingKey
-    loss: str
+    def __init__(self, path: Path, key: SealingKey, loss: str) -> None:
+        self.path = path
+        self.key = key
+        self.loss = loss
 
     def read(self) -> bytes | None:
         """None when there is no such file.
@@ -81,7 +81,7 @@ class SealedFile:
             return None
 
     def _refused(self, content: bytes, *, opens: bool) -> IntegrityError:
-        found = _HEADER.match(content)
+        found = re.match(_HEADER, content)
         # What opens with our key is ours, whatever its first line has become.
         if found is not None and not opens:
             version, purpose, node_id = (part.decode() for part in found.groups())
