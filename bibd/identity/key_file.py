@@ -31,9 +31,9 @@ def load_or_create(data: DataDir) -> NodeIdentity:
     BibdError when it is not ours alone, or cannot be read or made.
     """
     path = data.identity
-    for leftover in path.parent.glob(leftovers(path)):
-        leftover.unlink(missing_ok=True)
     try:
+        for leftover in path.parent.glob(leftovers(path)):
+            leftover.unlink(missing_ok=True)
         content = _read(path)
         if content is None:
             return _create(data)
