@@ -41,9 +41,16 @@ from bibd.storage import Storage
 from bibd.supervision import ActorSystem, AskError, ChildSpec
 from bibd.supervision.reasons import Reason, Shutdown, root_error
 
-_UNTIL_DEADLINE = 3600.0
-"""Seconds, in place of a stop timeout of one's own: what counts is the deadline of the whole stop, which is
-server.shutdown_timeout and may change while we run."""
+_WHOLE_STOP = 3600.0
+"""Seconds, far more than server.shutdown_timeout, which is what counts and may change while we run. Of it the kernel
+gives each child the part that its own timeout is of those of the chain, so the timeouts below are shares."""
+
+_SHARES = {"migrator": 0.2, "health": 0.2, "provisioner": 0.5, "admin": 0.1}
+"""Of 30 s a probe of a hung server gets its 5 s, and what one does not need goes to those after it: the server gets
+18 to 25 s, of which an end without its cooperation takes 6."""
+
+_NO_LIMIT = 10 * 365 * 86400.0
+"""Seconds, for readiness that may take as long as it takes: the user's migrations, or a person who mends them."""
 
 _FORCED_STOP = 3.0
 """Seconds for a forced stop: enough to end a server at once and to say so."""
@@ -86,30 +93,38 @@ def tree(parts: Parts, slots: tuple[ChildSpec, ...] = ()) -> tuple[ChildSpec, ..
         ChildSpec(
             "admin",
             lambda ctx: AdminActor(
-                ctx, parts.serve, storage, root.status, probe_timeout,
+                ctx, parts.serve, storage, root.status, root.operations, probe_timeout,
                 lambda: in_force.settings.server.drain_timeout,
                 lambda force: root.wish_shutdown("requested over the admin socket", force=force), parts.methods,
             ),
-            after=("config",), stop_timeout=_UNTIL_DEADLINE,
+            after=("config",), stop_timeout=_share("admin"),
         ),
         # initdb and a copy of the binaries come on top of the server's own start.
         ChildSpec(
             "provisioner",
             lambda ctx: ProvisionerActor(ctx, storage, wish(in_force.settings), parts.forced, root.serving),
-            after=("admin",), ready_timeout=startup + 60, stop_timeout=_UNTIL_DEADLINE,
+            after=("admin",), ready_timeout=startup + 60, stop_timeout=_share("provisioner"),
         ),
         ChildSpec(
             "health",
             lambda ctx: HealthActor(ctx, policy(in_force.settings), storage.probe, root.probed, root.give_up),
-            after=("provisioner",), ready_timeout=startup + probe_timeout + 5, stop_timeout=probe_timeout + 1,
+            after=("provisioner",), ready_timeout=startup + probe_timeout + 5, stop_timeout=_share("health"),
         ),
         ChildSpec(
             "migrator",
-            lambda ctx: MigratorActor(ctx, storage.migrate, lambda: storage.probe(probe_timeout), root.migrated),
-            after=("health",), ready_timeout=startup, stop_timeout=probe_timeout + 1,
+            lambda ctx: MigratorActor(
+                ctx, storage, in_force.settings.database.migrations.path,
+                auto=in_force.settings.database.migrations.auto, ping=lambda: storage.probe(probe_timeout),
+                publish=root.migrated, publish_operation=root.operation,
+            ),
+            after=("health",), ready_timeout=_NO_LIMIT, stop_timeout=_share("migrator"),
         ),
         *slots,
     )  # fmt: skip
+
+
+def _share(child: str) -> float:
+    return _SHARES[child] * _WHOLE_STOP
 
 
 def make_storage(settings: Settings, data: DataDir, logs: Logs, log_dir: Path, identity: NodeIdentity) -> Storage:
@@ -231,7 +246,7 @@ class Daemon:
     def live(self) -> int:
         while (reason := self._system.wait(0)) is None:
             signal = self._signals.wait(self._watchdog)
-            if signal is Signal.RELOAD:
+            if signal is Signal.RELOAD and not self._stopping:
                 self._reload()
             if signal is Signal.STOP and not self._stopping:
                 self._stop("signal")

@@ -10,7 +10,7 @@ from datetime import datetime
 from bibd.admin import schema
 from bibd.errors import BibdError
 from bibd.logs.setup import for_actor
-from bibd.migrations.engine import MigrationState
+from bibd.migrations.plan import MigrationState
 from bibd.node import (
     ChildBack,
     ChildLost,
@@ -55,7 +55,8 @@ class Root:
         self._life: NodeLife = begin(self._started_at)
         self._serving: Serving | None = None
         self._probed: Probed | None = None
-        self._migrated: MigrationState | None = None
+        self._migrations = schema.MigrationsStatus(state="unknown", version=None, pending=0)
+        self._operation: schema.Operation | None = None
         self._system: ActorSystem | None = None
         self._required: frozenset[str] = frozenset()
         self._log = for_actor("root")
@@ -86,8 +87,22 @@ class Root:
         self._probed = probed
         self.happened(HealthRegained() if healthy else HealthLost())
 
-    def migrated(self, migrated: MigrationState) -> None:
-        self._migrated = migrated
+    def migrated(self, state: MigrationState, failure: BibdError | None) -> None:
+        """Where the schema stands; ``failure``: why the last run of migrations did not end well."""
+        self._migrations = schema.MigrationsStatus(
+            state="failed" if failure is not None else state.state,
+            version=state.version,
+            pending=state.pending,
+            action=" ".join(str(failure).split("\n")) if failure is not None else state.action or None,
+        )
+
+    def operation(self, operation: schema.Operation | None) -> None:
+        """What runs just now, None for nothing."""
+        self._operation = operation
+
+    def operations(self) -> tuple[schema.Operation, ...]:
+        running = self._operation
+        return () if running is None else (running,)
 
     def give_up(self, reason: str) -> None:
         """The node must end, and that is a failure."""
@@ -133,14 +148,19 @@ class Root:
         match event:
             case events.ChildDown(reason=Crashed(error=error)) if not isinstance(error, BibdError):
                 log.opt(exception=error).error("{}", event.text())
-                self._lost(event.path, name)
+                self._lost(event.path, name, event)
             case events.ChildDown():
                 log.info("{}", event.text())
-                self._lost(event.path, name)
+                self._lost(event.path, name, event)
             case events.ChildAbandoned():
                 log.error("{}", event.text())
-            case events.RestartScheduled() | events.ChildGone() | events.Escalated():
+            case events.RestartScheduled() | events.ChildGone():
                 log.warning("{}", event.text())
+            case events.Escalated():
+                log.warning("{}", event.text())
+                if event.path == "root":
+                    # The tree stops by itself; the wish brings the deadline, else one that hangs is waited for.
+                    self.wish_shutdown(event.text())
             case events.ChildUp():
                 log.info("{}", event.text())
                 self.happened(ChildBack(name))
@@ -151,7 +171,10 @@ class Root:
             case _:
                 log.debug("{}", event.text())
 
-    def _lost(self, path: str, name: str) -> None:
+    def _lost(self, path: str, name: str, down: events.ChildDown) -> None:
+        if isinstance(down.reason, Crashed) and self._life.state is NodeState.DRAINING:
+            # It could not let go of what it holds, as a server that was to be stopped: that is no clean end.
+            self.failure = self.failure or down.text()
         if path in self._required:
             self.happened(ChildLost(name))
 
@@ -159,7 +182,7 @@ class Root:
 
     def status(self) -> schema.Status:
         """From any thread, without asking anybody, so that it answers while everything else hangs."""
-        life, serving, probed, migrated = self._life, self._serving, self._probed, self._migrated
+        life, serving, probed = self._life, self._serving, self._probed
         tree = self._system.status() if self._system is not None else None
         identity = self._identity
         return schema.Status(
@@ -178,11 +201,7 @@ class Root:
                 url=serving.url if serving is not None else None,
                 last_probe=_optional(probed.at) if probed is not None else None,
             ),
-            migrations=schema.MigrationsStatus(
-                state=migrated.state if migrated is not None else "unknown",
-                version=migrated.version if migrated is not None else None,
-                pending=migrated.pending if migrated is not None else 0,
-            ),
+            migrations=self._migrations,
             backups=schema.BackupsStatus(last=None, next=None, score=None),
         )
 

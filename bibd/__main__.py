@@ -20,13 +20,30 @@ example: bibd --config ./config.yaml
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon with these arguments (default: those of the process). Returns the exit code."""
+    _open_missing_streams()
     # First of all: from here on a signal is a wish, not a death half-way through.
-    with Signals() as signals:
+    signals = Signals()
+    try:
+        return _main(sys.argv[1:] if argv is None else argv, signals)
+    except BibdError as error:
+        print(f"bibd: error: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
+        return error.exit_code
+    finally:
+        # Whoever passes arguments has a process that goes on.
+        signals.retire() if argv is None else signals.close()
+
+
+def _open_missing_streams() -> None:
+    """Started with 0, 1 or 2 closed (``bibd 2>&-``): the next files to be opened would get their numbers, so that a
+    child's error message would go into the lock file; and sys.stderr would be None."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
-            return _main(sys.argv[1:] if argv is None else argv, signals)
-        except BibdError as error:
-            print(f"bibd: error: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
-            return error.exit_code
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one: those below it are open by now.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
 
 
 def _main(argv: Sequence[str], signals: Signals) -> int:

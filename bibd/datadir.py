@@ -61,6 +61,11 @@ class DataDir:
         return self.root / "cache.db"
 
     @property
+    def restore_points(self) -> Path:
+        """Copies of what a migration that is undone has touched."""
+        return self.root / "backups" / "restore-points"
+
+    @property
     def admin_socket(self) -> Path:
         return self.root / "admin.sock"
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from bibd.migrations.engine import MigrationState
+from bibd.migrations.plan import MigrationState
+
+if TYPE_CHECKING:
+    from bibd.migrations.user import UserMigrations
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,10 @@ class Storage(Protocol):
 
     def migrate(self, cancel: threading.Event) -> MigrationState:
         """Bring the built-in schema to this version of bibd."""
+        ...
+
+    def user_migrations(self) -> AbstractContextManager[UserMigrations]:
+        """The user's own migrations, on a session of their own. Raises ConfigError when none are configured."""
         ...
 
     def link(self) -> Link:

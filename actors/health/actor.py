@@ -78,7 +78,8 @@ class HealthActor(Actor[HealthMessage]):
             case RestoreFailed(error=error) if self._restoring:
                 self._restoring = False
                 self._log.error("the database could not be brought back: {}", error)
-                self._act(ok=False)
+                # It may have come back by itself; if not, this brings the next attempt.
+                self._look()
             case ProbeNow() | RestoreNow() | Restored() | RestoreFailed():
                 pass  # overtaken
             case _:

@@ -14,8 +14,9 @@ from bibd.storage import Release, Serving, Storage
 from bibd.supervision import Actor, Answer, Context
 from bibd.supervision.reasons import Reason, Shutdown
 
-_RESERVE = 1.0
-"""Seconds of the stop timeout kept back to end the server at once, when it did not end politely."""
+_RESERVE = 6.0
+"""Seconds (but a third of what there is at most) kept back to end the server when it did not end politely: after
+SIGQUIT the postmaster itself kills, after 5 s, children that do not listen (SIGKILL_CHILDREN_AFTER_SECS)."""
 
 _NO_DEADLINE = 30.0
 """Seconds when nobody says until when: the default of server.shutdown_timeout."""
@@ -27,7 +28,7 @@ def release(msg: ReleaseChanged, *, forced: bool, seconds: float) -> Release:
         stop=msg.stop_on_shutdown,
         checkpoint=msg.checkpoint_on_shutdown and not forced,
         immediate=forced,
-        timeout=max(0.1, seconds - _RESERVE),
+        timeout=max(0.1, seconds - min(_RESERVE, seconds / 3)),
     )
 
 
@@ -69,10 +70,11 @@ class ProvisionerActor(Actor[ProvisionerMessage]):
             case Ensured(serving=serving):
                 self._busy = False
                 self._publish(serving)
-                if self._first:
-                    self._first = False
+                first, self._first = self._first, False
+                if first:
                     self._ctx.ready()
-                else:
+                if not first or self._ctx.generation > 1:
+                    # Also when we fell over a Restore: the health checker still waits for its answer.
                     self._health.tell(Restored())
             case EnsureFailed(error=error):
                 self._busy = False

@@ -42,9 +42,12 @@ class DatabaseStatus:
 
 @dataclass(frozen=True, slots=True)
 class MigrationsStatus:
+    """``action``: what a person has to do, where there is something."""
+
     state: str
     version: int | None
     pending: int
+    action: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,80 @@ class RecoveryKitTest:
     node_id: str
     wrapped: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationRow:
+    """``state``: applied, pending, dirty (begun, not finished), missing (applied, but its file is gone), or edited
+    (applied, but its file has another checksum now). ``checksum`` is the SHA-256 of the up file, hexadecimal."""
+
+    version: int
+    name: str
+    state: str
+    applied_at: str | None
+    applied_by: str | None
+    checksum: str
+    transactional: bool
+    statements: int
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationReport:
+    """``state``: clean, pending, dirty, or mismatch. ``table`` holds the rows, ``path`` the files (null = none set)."""
+
+    state: str
+    version: int | None
+    pending: int
+    table: str
+    action: str | None
+    path: str | None
+    migrations: tuple[MigrationRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """``direction``: up or down. ``sql`` is the file's text; not ``transactional``: statement by statement."""
+
+    direction: str
+    version: int
+    name: str
+    transactional: bool
+    statements: int
+    why: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """Steps in order. Before each down a restore point is kept in ``restore_point_directory``. ``adopted``: titles of
+    migrations that another tool has applied and that would be taken over, without running them."""
+
+    steps: tuple[PlanStep, ...]
+    restore_point_directory: str | None = None
+    adopted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """``ran``: titles in order. ``restore_points``: paths of the files made before each down."""
+
+    state: str
+    version: int | None
+    pending: int
+    ran: tuple[str, ...]
+    restore_points: tuple[str, ...]
+    seconds: float
+    operation: str
+    adopted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResetReport:
+    """``explanation``: what was found and what a reset does, in sentences; it may be not ``possible``."""
+
+    state: str
+    explanation: str
+    possible: bool
 
 
 @dataclass(frozen=True, slots=True)

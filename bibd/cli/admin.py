@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bibd.cli import recovery_kit
+from bibd.cli import migrate, recovery_kit
 from bibd.cli.groups import group, help_when_alone
-from bibd.cli.output import emit, emit_json, show
+from bibd.cli.output import emit, emit_json, printable, show
 from bibd.cli.session import Session, command
 
 # A status comes from memory; a ping or a health check may wait for the database's own timeout of 5 s.
@@ -24,6 +24,7 @@ ops = group()
 app.add_typer(db, name="db")
 app.add_typer(ops, name="ops")
 app.add_typer(recovery_kit.app, name="recovery-kit")
+app.add_typer(migrate.app, name="migrate")
 
 
 @app.callback(invoke_without_command=True)
@@ -45,7 +46,7 @@ def database(context: typer.Context) -> None:
 
 @ops.callback(invoke_without_command=True)
 def operations(context: typer.Context) -> None:
-    """Look at long operations."""
+    """Look at long operations, and cancel them."""
     help_when_alone(context)
 
 
@@ -170,6 +171,24 @@ def list_operations(session: Session) -> None:
         from bibd.cli.render import operations_view
 
         show(operations_view(answer))
+
+
+@command(ops, "cancel")
+def cancel_operation(
+    session: Session, operation: Annotated[str, typer.Argument(metavar="ID", help="As ops list has it.")]
+) -> None:
+    """Cancel a long operation: it ends as soon as it can, and leaves nothing half done.
+
+    \b
+    Example:
+      bib admin ops list; bib admin ops cancel 17
+    """
+    with session.client() as client:
+        answer = client.call("ops.cancel", {"id": operation}, timeout=QUICK_SECONDS)
+    if session.as_json:
+        emit_json(answer)
+    else:
+        emit(printable(f"operation {answer['id']} ({answer['kind']}): {answer['state']}"))
 
 
 @command(app, "reload")

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from bibd.cli import admin, config
+from bibd.cli import admin, config, migration_files
 from bibd.cli.groups import group, help_when_alone
 from bibd.cli.output import emit
 
@@ -32,6 +32,7 @@ def _version(wanted: bool) -> None:
 app = group(add_completion=True)
 app.add_typer(admin.app, name="admin")
 app.add_typer(config.app, name="config")
+app.add_typer(migration_files.app, name="migrate")
 
 
 @app.callback(invoke_without_command=True)
@@ -49,6 +50,8 @@ def bib(
       bibd                             start the daemon
       bib admin status                 what it does
       psql "$(bib admin db url)"       use the database
+      bib migrate new add_users        write a migration
+      bib admin migrate up             run it
       bib admin shutdown               stop it
 
     \b

@@ -67,6 +67,8 @@ def candidates(root: TyperGroup, words: list[str], begun: str) -> list[tuple[str
                 child for name, child in root.commands.items() if name == "admin" and isinstance(child, TyperGroup)
             ]
             found += [("help", "Show help."), *((word, "Leave the shell.") for word in LEAVE)]
+        elif len(words) == 1 and isinstance(also := root.commands.get(words[0]), TyperGroup) and also is not command:
+            groups.append(also)  # "migrate" is a group of bib's and of bib admin's
         found += [(name, child.get_short_help_str(70)) for each in groups for name, child in each.commands.items()]
     return sorted((value, text) for value, text in found if value.startswith(begun))
 

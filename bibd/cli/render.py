@@ -2,103 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bibd.cli.cells import Json, coloured, fact_lines, joined, moment, new_table, plain, seconds_between
 from bibd.cli.output import printable
-
-Json = Mapping[str, Any]
-
-_STYLES = {
-    "ready": "green",
-    "running": "green",
-    "current": "green",
-    "starting": "yellow",
-    "degraded": "yellow",
-    "draining": "yellow",
-    "backoff": "yellow",
-    "restarting": "yellow",
-    "failed": "red",
-    "abandoned": "red",
-    "dirty": "red",
-}
 
 
 def status_view(status: Json) -> RenderableType:
-    facts = _facts(_status_facts(status))
+    facts = fact_lines(_status_facts(status))
     return Group(facts, Text(""), _children(status))
 
 
 def health_view(report: Json) -> RenderableType:
-    table = _table("CHECK", "RESULT", "SECONDS", "DETAIL")
+    table = new_table("CHECK", "RESULT", "SECONDS", "DETAIL")
     for check in report["checks"]:
         result = Text("ok", "green") if check["ok"] else Text("failed", "red")
-        table.add_row(_text(check["name"]), result, f"{check['seconds']:.3f}", _text(check["detail"]))
+        table.add_row(plain(check["name"]), result, f"{check['seconds']:.3f}", plain(check["detail"]))
     verdict = "healthy" if report["healthy"] else "unhealthy"
-    return Group(Text.assemble(verdict, ", ", _state(report["state"])), table)
+    return Group(Text.assemble(verdict, ", ", coloured(report["state"])), table)
 
 
 def operations_view(operations: Sequence[Json]) -> RenderableType:
-    table = _table("ID", "KIND", "STATE", "PROGRESS", "STARTED (UTC)", "OWNER")
+    table = new_table("ID", "KIND", "STATE", "PROGRESS", "STARTED (UTC)", "OWNER")
     for operation in operations:
         progress = operation["progress"]
         table.add_row(
-            _text(operation["id"]),
-            _text(operation["kind"]),
-            _state(operation["state"]),
+            plain(operation["id"]),
+            plain(operation["kind"]),
+            coloured(operation["state"]),
             "-" if progress is None else f"{progress:.0%}",
-            _moment(operation["started_at"]),
-            _text(operation["owner"]),
+            moment(operation["started_at"]),
+            plain(operation["owner"]),
         )
     return table
 
 
+def migration_state(migrations: Json) -> Text:
+    """``dirty (version 5, 1 pending)``, of anything with state, version and pending."""
+    version = f"(version {'none' if migrations['version'] is None else migrations['version']}"
+    pending = f", {migrations['pending']} pending)" if migrations["pending"] else ")"
+    return Text.assemble(coloured(migrations["state"]), " ", version, pending)
+
+
 def _status_facts(status: Json) -> Iterator[tuple[str, Text]]:
-    node = Text.assemble(_state(status["state"]), f"  pid {status['pid']}  mode {status['mode']}")
+    node = Text.assemble(coloured(status["state"]), f"  pid {status['pid']}  mode {status['mode']}")
     runtime = f" ({status['runtime']})" if status["runtime"] else ""
     yield "Node State", node.append(f"  backend {status['backend']}{runtime}")
     if status["node_id"]:
-        yield "Node", _text(status["node_id"])
-    started = f"{_moment(status['started_at'])} UTC"
+        yield "Node", plain(status["node_id"])
+    started = f"{moment(status['started_at'])} UTC"
     if status["ready_at"]:
-        started += f", ready after {_seconds(status['started_at'], status['ready_at']):.2f} s"
+        started += f", ready after {seconds_between(status['started_at'], status['ready_at']):.2f} s"
     yield "Started", Text(started)
     database = status["database"]
-    probed = f"last probe {_moment(database['last_probe'])} UTC" if database["last_probe"] else None
-    yield "Database State", _joined(_state(database["state"]), database["version"], database["url"], probed)
+    probed = f"last probe {moment(database['last_probe'])} UTC" if database["last_probe"] else None
+    yield "Database State", joined(coloured(database["state"]), database["version"], database["url"], probed)
     migrations = status["migrations"]
-    version = f"(version {'none' if migrations['version'] is None else migrations['version']}"
-    pending = f", {migrations['pending']} pending)" if migrations["pending"] else ")"
-    yield "Migration State", Text.assemble(_state(migrations["state"]), " ", version, pending)
+    yield "Migration State", migration_state(migrations)
+    if migrations["action"]:
+        yield "Action", plain(migrations["action"])
     backups = status["backups"]
     if any(value is not None for value in backups.values()):
         score = None if backups["score"] is None else f"score {backups['score']:.2f}"
-        last = f"last {_moment(backups['last'])} UTC" if backups["last"] else "none yet"
-        upcoming = f"next {_moment(backups['next'])} UTC" if backups["next"] else None
-        yield "Backups", _joined(Text(last), upcoming, score)
+        last = f"last {moment(backups['last'])} UTC" if backups["last"] else "none yet"
+        upcoming = f"next {moment(backups['next'])} UTC" if backups["next"] else None
+        yield "Backups", joined(Text(last), upcoming, score)
     if report := status["shutdown"]:
         clean = "clean" if report["clean"] else "not clean"
-        at = f"{_moment(report['started_at'])} UTC, {report['seconds']:.1f} s"
-        yield "Last Shutdown", _joined(Text(clean), report["reason"], at)
+        at = f"{moment(report['started_at'])} UTC, {report['seconds']:.1f} s"
+        yield "Last Shutdown", joined(Text(clean), report["reason"], at)
 
 
 def _children(status: Json) -> Table:
-    table = _table("CHILD", "STATE", "GENERATION", "RESTARTS", "READY AFTER", "READY (UTC)", "LAST ERROR")
+    table = new_table("CHILD", "STATE", "GENERATION", "RESTARTS", "READY AFTER", "READY (UTC)", "LAST ERROR")
     for depth, child in _walk(status["children"]):
         ready = child["ready_at"]
         table.add_row(
             Text("  " * depth + printable(child["id"])),
-            _state(child["state"]),
+            coloured(child["state"]),
             str(child["generation"]),
             str(child["restarts"]),
-            f"{_seconds(status['started_at'], ready):.2f} s" if ready else "-",
-            _moment(ready)[11:] if ready else "-",
-            _text(child["last_error"] or "-"),
+            f"{seconds_between(status['started_at'], ready):.2f} s" if ready else "-",
+            moment(ready)[11:] if ready else "-",
+            plain(child["last_error"] or "-"),
         )
     return table
 
@@ -107,39 +97,3 @@ def _walk(children: Sequence[Json], depth: int = 0) -> Iterator[tuple[int, Json]
     for child in children:
         yield depth, child
         yield from _walk(child.get("children", ()), depth + 1)
-
-
-def _table(*headers: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in headers:
-        right = header in {"GENERATION", "RESTARTS", "READY AFTER", "SECONDS", "PROGRESS"}
-        table.add_column(header, justify="right" if right else "left", header_style="bold", overflow="fold")
-    return table
-
-
-def _facts(facts: Iterator[tuple[str, Text]]) -> RenderableType:
-    return Group(*(Text.assemble((f"{name}: ", "bold"), value, overflow="fold") for name, value in facts))
-
-
-def _joined(first: Text, *others: str | None) -> Text:
-    return Text("  ").join([first, *(_text(other) for other in others if other)])
-
-
-def _state(state: str) -> Text:
-    return Text(printable(state), _STYLES.get(state, ""))
-
-
-def _text(value: str) -> Text:
-    return Text(printable(value).replace("\n", " "))
-
-
-def _moment(timestamp: str) -> str:
-    return _parsed(timestamp).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _seconds(start: str, end: str) -> float:
-    return (_parsed(end) - _parsed(start)).total_seconds()
-
-
-def _parsed(timestamp: str) -> datetime:
-    return datetime.fromisoformat(timestamp).astimezone(UTC)

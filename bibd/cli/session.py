@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
+from bibd.errors import UsageError
+
 if TYPE_CHECKING:
     from bibd.admin.client import AdminClient
     from bibd.config.load import Loaded
@@ -106,21 +108,57 @@ def command(
     def register(function: Callable[Concatenate[Session, P], None]) -> Callable[..., None]:
         @wraps(function)
         def with_session(context: typer.Context, **options: Any) -> None:
-            defaults = context.obj if isinstance(context.obj, Defaults) else Defaults()
-            config, given, output = (options.pop(option, None) for option in ("config", "socket", "output"))
-            session = Session(
-                config or defaults.config, given or defaults.socket, output or defaults.output, dict(os.environ)
-            )
-            function(session, **options)  # type: ignore[call-arg]
+            function(_take_session(context, options), **options)  # type: ignore[call-arg]
 
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        shared = {"config": _CONFIG, **({"socket": _SOCKET} if socket else {}), "output": _OUTPUT}
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        added = [inspect.Parameter(key, keyword, default=None, annotation=kind) for key, kind in shared.items()]
-        context = inspect.Parameter("context", keyword, annotation=typer.Context)
-        parameters = [context, *(parameter.replace(kind=keyword) for parameter in own), *added]
-        with_session.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        with_session.__signature__ = _signature(function, socket=socket)  # type: ignore[attr-defined]
         app.command(name)(with_session)
         return with_session
 
     return register
+
+
+def command_when_alone(
+    app: typer.Typer,
+) -> Callable[[Callable[Concatenate[Session, P], None]], Callable[..., None]]:
+    """Register what a group does when none of its commands is named.
+
+    Shared options that are given to the group hold for its command, too. The function's own are all flags; before a
+    command they are a usage error, since the command would not see them.
+    """
+
+    def register(function: Callable[Concatenate[Session, P], None]) -> Callable[..., None]:
+        @wraps(function)
+        def with_session(context: typer.Context, **options: Any) -> None:
+            session = _take_session(context, options)
+            if context.invoked_subcommand is None:
+                function(session, **options)  # type: ignore[call-arg]
+                return
+            if given := [f"--{name.replace('_', '-')}" for name, value in options.items() if value]:
+                raise UsageError(
+                    f"{given[0]} before {context.invoked_subcommand!r} would have no effect",
+                    f"put it after: {context.command_path} {context.invoked_subcommand} … {given[0]}",
+                )
+            context.obj = Defaults(session.config, session.socket, session.output)
+
+        with_session.__signature__ = _signature(function, socket=True)  # type: ignore[attr-defined]
+        app.callback(invoke_without_command=True)(with_session)
+        return with_session
+
+    return register
+
+
+def _take_session(context: typer.Context, options: dict[str, Any]) -> Session:
+    """Takes the shared options out of ``options``."""
+    defaults = context.obj if isinstance(context.obj, Defaults) else Defaults()
+    config, given, output = (options.pop(option, None) for option in ("config", "socket", "output"))
+    return Session(config or defaults.config, given or defaults.socket, output or defaults.output, dict(os.environ))
+
+
+def _signature(function: Callable[..., None], *, socket: bool) -> inspect.Signature:
+    """What typer sees: the function's own parameters without its session, and the shared options."""
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    shared = {"config": _CONFIG, **({"socket": _SOCKET} if socket else {}), "output": _OUTPUT}
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    added = [inspect.Parameter(key, keyword, default=None, annotation=kind) for key, kind in shared.items()]
+    context = inspect.Parameter("context", keyword, annotation=typer.Context)
+    return inspect.Signature([context, *(parameter.replace(kind=keyword) for parameter in own), *added])

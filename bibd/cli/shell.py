@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from typer.core import TyperGroup
+
 from bibd.cli.__main__ import run
 from bibd.cli.app import root_command
 from bibd.cli.output import emit, error_text, warn
@@ -47,9 +49,18 @@ def full_command(words: Sequence[str]) -> list[str]:
     args = list(words[1:]) if words[:1] == ["bib"] else list(words)
     if args[:1] == ["help"]:
         args = [*args[1:], "--help"]
-    if args and not args[0].startswith("-") and args[0] not in root_command().commands:
+    if args and not args[0].startswith("-") and not _is_root_command(args, explicit=words[:1] == ["bib"]):
         args.insert(0, "admin")
     return args
+
+
+def _is_root_command(args: Sequence[str], *, explicit: bool) -> bool:
+    root = root_command()
+    command, admin = root.commands.get(args[0]), root.commands["admin"]
+    if explicit or not isinstance(command, TyperGroup) or not isinstance(admin, TyperGroup):
+        return command is not None
+    # "migrate" is both: the next word tells.
+    return args[0] not in admin.commands or (len(args) > 1 and args[1] in command.commands)
 
 
 def history_file(env: Mapping[str, str]) -> Path | None:

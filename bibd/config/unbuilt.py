@@ -42,8 +42,6 @@ UNBUILT: tuple[Unbuilt, ...] = (
         "rotation of passwords",
         (f"{_POSTGRES}.rotation_grace_period",),
     ),
-    Unbuilt("database.migrations.path", ("",), "running your own migrations", ("database.migrations.table",)),
-    Unbuilt("database.migrations.auto", (True,), "starting without migrating"),
     Unbuilt(f"{_BACKUP}.enabled", (False,), "backup", (_BACKUP,)),
     Unbuilt(f"{_BACKUP}.wal_archiving", (False,), "WAL archiving"),
     Unbuilt(f"{_BACKUP}.replicas", ((),), "copies of backups in a second place"),

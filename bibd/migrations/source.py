@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from bibd.errors import BibdError
 
-_FILE_NAME = re.compile(r"(?P<version>[0-9]{1,18})_(?P<name>[A-Za-z0-9_-]+)\.(?P<direction>up|down)\.sql")
+# The name is a word: bibd.sum separates its columns by spaces.
+NAME = re.compile(r"[\w.+-]+")
+_FILE_NAME = re.compile(rf"(?P<version>[0-9]+)_(?P<name>{NAME.pattern})\.(?P<direction>up|down)\.sql")
+
+# Below it, versions are a sequence: a number that is left out is a lost file. Above, they are points in time
+# (seconds since 1970 had 9 digits in 1973), which leave numbers out by nature.
+FIRST_TIMESTAMP = 10_000_000
+
+# The version is a bigint in the state table; golang-migrate's longest, nanoseconds since 1970, fits.
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +31,15 @@ class Migration:
     up: str
     down: str | None
     checksum: str
-    """SHA-256 of the up file, hexadecimal."""
+    """SHA-256 of the up file's bytes, hexadecimal."""
+    down_checksum: str | None
+    up_path: Path
+    down_path: Path | None
 
     @property
     def title(self) -> str:
-        return f"{self.version:06}_{self.name}"
+        """The part that its files' names share: ``000001_name``."""
+        return self.up_path.name.removesuffix(".up.sql")
 
 
 def builtin(backend: Literal["postgres", "sqlite"]) -> tuple[Migration, ...]:
@@ -33,10 +48,11 @@ def builtin(backend: Literal["postgres", "sqlite"]) -> tuple[Migration, ...]:
 
 
 def read(directory: Path) -> tuple[Migration, ...]:
-    """The migrations in ``directory``, numbered 1, 2, 3 … without a gap, in order.
+    """The migrations in ``directory``, by version. Files that do not end in ``.sql`` are not looked at.
 
-    Files that do not end in ``.sql`` are not looked at. Raises BibdError for a bad name, a gap, two files with one
-    number and a file that cannot be read.
+    A sequence may start at any number, and may go on as timestamps. Raises BibdError for a bad name, a gap in a
+    sequence, two migrations with one version, a down file without its up file, and a file that is not UTF-8 text or
+    cannot be read.
     """
     found: dict[int, dict[str, Path]] = {}
     for path in _sql_files(directory):
@@ -45,49 +61,65 @@ def read(directory: Path) -> tuple[Migration, ...]:
             raise BibdError(
                 f"{path} is not named like a migration", "name it NNNNNN_name.up.sql or NNNNNN_name.down.sql"
             )
-        sides = found.setdefault(int(match["version"]), {})
+        version = int(match["version"])
+        if not 0 < version <= _LARGEST:
+            raise BibdError(f"{path}: a version is a number from 1 to {_LARGEST}", "give it another number")
+        sides = found.setdefault(version, {})
         if match["direction"] in sides:
-            raise BibdError(
-                f"two migrations have the number {int(match['version'])}: {sides[match['direction']]} and {path}",
-                "give the newer one the next free number",
-            )
+            raise _duplicate(version, sides[match["direction"]], path)
         sides[match["direction"]] = path
     migrations = tuple(_migration(version, sides) for version, sides in sorted(found.items()))
-    for expected, migration in enumerate(migrations, start=1):
-        if migration.version != expected:
-            raise BibdError(
-                f"migration {expected} is missing in {directory}: {migration.title} comes after {expected - 1}",
-                "restore the missing file, or renumber the files that follow",
-            )
+    _refuse_gaps(migrations, directory)
     return migrations
 
 
 def _sql_files(directory: Path) -> list[Path]:
     try:
-        return sorted(path for path in directory.iterdir() if path.suffix == ".sql")
+        return sorted(path for path in directory.iterdir() if path.suffix.lower() == ".sql")
     except OSError as error:
         raise BibdError(
             f"cannot read the migrations in {directory}: {error.strerror}", "check that the directory exists"
         ) from error
 
 
+def _refuse_gaps(migrations: Iterable[Migration], directory: Path) -> None:
+    for before, after in pairwise(m for m in migrations if m.version < FIRST_TIMESTAMP):
+        if after.version != before.version + 1:
+            lost = (
+                f"migration {before.version + 1} is"
+                if after.version == before.version + 2
+                else (f"migrations {before.version + 1} to {after.version - 1} are")
+            )
+            raise BibdError(
+                f"{lost} missing in {directory}: {after.title} comes after {before.title}",
+                "restore what is missing, or renumber the files that follow",
+            )
+
+
 def _migration(version: int, sides: dict[str, Path]) -> Migration:
     if "up" not in sides:
         raise BibdError(f"{sides['down']} has no .up.sql beside it", "add it, or remove this file")
-    match = _FILE_NAME.fullmatch(sides["up"].name)
-    assert match is not None  # noqa: S101 - it was matched to get here
-    if "down" in sides and sides["down"].name != sides["up"].name.replace(".up.sql", ".down.sql"):
-        raise BibdError(
-            f"two migrations have the number {version}: {sides['up']} and {sides['down']}",
-            "give both files of a migration the same name",
-        )
-    up = _content(sides["up"])
+    up_path, down_path = sides["up"], sides.get("down")
+    stem = up_path.name.removesuffix(".up.sql")
+    if down_path is not None and down_path.name != f"{stem}.down.sql":
+        raise _duplicate(version, up_path, down_path)
+    up, down = _content(up_path), None if down_path is None else _content(down_path)
     return Migration(
         version=version,
-        name=match["name"],
-        up=_text(sides["up"], up),
-        down=_text(sides["down"], _content(sides["down"])) if "down" in sides else None,
+        name=stem.partition("_")[2],
+        up=_text(up_path, up),
+        down=None if down_path is None or down is None else _text(down_path, down),
         checksum=hashlib.sha256(up).hexdigest(),
+        down_checksum=None if down is None else hashlib.sha256(down).hexdigest(),
+        up_path=up_path,
+        down_path=down_path,
+    )
+
+
+def _duplicate(version: int, one: Path, other: Path) -> BibdError:
+    return BibdError(
+        f"two migrations have the number {version}: {one} and {other}",
+        "give the newer one the next free number, and both files of a migration the same name",
     )
 
 
@@ -99,6 +131,9 @@ def _content(path: Path) -> bytes:
 
 
 def _text(path: Path, content: bytes) -> str:
+    # Both parsers are C code, which would take what follows a zero byte for not there.
+    if (zero := content.find(b"\0")) >= 0:
+        raise BibdError(f"{path} is not a text file (byte {zero} is zero)", "save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

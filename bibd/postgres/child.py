@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -109,19 +110,49 @@ def reap_servers() -> None:
                 _servers.remove(child)
 
 
+# Those whose exit status is ours to take: a pid in here is not reaped below.
+_children: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
+_spawning = threading.Lock()
+
+
+def reap_inherited() -> None:
+    """Reap what a dead postmaster left to us: process 1 of a container without an init inherits orphans.
+
+    Else each crash of the server would leave some ten zombies.
+    """
+    with _spawning:
+        own = {child.pid for child in _children if child.returncode is None}
+        for name in os.listdir("/proc"):  # noqa: PTH208 -- a Path for each of thousands of processes is slow
+            if name.isdigit() and int(name) not in own and _is_inherited_zombie(name):
+                with suppress(ChildProcessError):
+                    os.waitpid(int(name), os.WNOHANG)
+
+
+def _is_inherited_zombie(pid: str) -> bool:
+    try:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")
+    except OSError:
+        return False
+    state, parent = rest.split()[:2]
+    return state == "Z" and int(parent) == os.getpid() and name.partition("(")[2] in {"postgres", "initdb"}
+
+
 def _spawn(
     argv: Sequence[str | Path], *, account: Account, cwd: Path, stdin: int, output: int
 ) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [str(word) for word in argv],
-        stdin=stdin,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        cwd=cwd,
-        env=ENVIRONMENT,
-        start_new_session=True,  # neither the terminal's ^C nor its hang-up reaches it
-        umask=0o077,
-        user=account.uid if account.switch else None,
-        group=account.gid if account.switch else None,
-        extra_groups=[] if account.switch else None,
-    )
+    with _spawning:
+        child = subprocess.Popen(
+            [str(word) for word in argv],
+            stdin=stdin,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=ENVIRONMENT,
+            start_new_session=True,  # neither the terminal's ^C nor its hang-up reaches it
+            umask=0o077,
+            user=account.uid if account.switch else None,
+            group=account.gid if account.switch else None,
+            extra_groups=[] if account.switch else None,
+        )
+        _children.add(child)
+    return child

@@ -122,9 +122,14 @@ class Database:
             attempt.finish()
 
     def checkpoint(self, timeout: float) -> None:
-        """Needs the superuser, or the role pg_checkpoint."""
-        with self.connection(timeout) as session:
-            session.execute("CHECKPOINT")
+        """Needs the superuser, or the role pg_checkpoint. Raises DatabaseError, also when it fails (disk full)."""
+        import psycopg
+
+        try:
+            with self.connection(timeout) as session:
+                session.execute("CHECKPOINT")
+        except psycopg.Error as error:
+            raise DatabaseError(_words(error), "look at the server's log") from error
 
     def active_transactions(self, timeout: float = 5.0) -> int:
         """Transactions of other sessions that have something to lose. The owner sees its own, the superuser all."""
@@ -183,6 +188,24 @@ class Database:
             if self._pool is pool:
                 self._pool = None
         pool.close(0)
+
+
+@contextmanager
+def direct(endpoint: Endpoint, *, application_name: str) -> Generator[Session]:
+    """A session of one's own in autocommit mode, for as long as it takes. Raises DatabaseError when there is none."""
+    import psycopg
+
+    try:
+        session: Session = psycopg.connect(
+            **endpoint.parameters(),  # type: ignore[arg-type]  # its parameters are of many types
+            autocommit=True,
+            application_name=application_name,
+            connect_timeout=5,
+        )
+    except psycopg.Error as error:
+        raise DatabaseError(_words(error), "look at the server's log") from None
+    with session:
+        yield session
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bibd.durable import sync_directory
 from bibd.errors import BibdError
-from bibd.postgres import roles
+from bibd.postgres import roles, server_log
 from bibd.postgres.account import Account
 from bibd.postgres.binaries import Binaries
 from bibd.postgres.child import Finished, run
@@ -122,7 +122,7 @@ def _initdb(
 def _checked(what: str, finished: Finished) -> None:
     if finished.code:
         lines = [line for line in finished.output.splitlines() if line.strip()]
-        hint = "the lines above say why; the directory it was making has been removed"
+        hint = server_log.hint(finished.output) or "the lines above say why; the directory it was making was removed"
         if "user does not exist" in finished.output:
             # As in a container that is started under a number without a name.
             hint = "PostgreSQL looks its account up by number: add an entry to /etc/passwd"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bibd.errors import BibdError
+from bibd.postgres import server_log
 from bibd.postgres.account import Account
 from bibd.postgres.binaries import Binaries
 from bibd.postgres.child import run
@@ -39,11 +40,18 @@ class Passwords:
     owner: str = field(repr=False)
 
 
-def load_passwords(vault: Vault) -> tuple[Passwords, bool]:
-    """The passwords, and whether any had to be made. They are in the vault before they are used anywhere."""
+def load_passwords(vault: Vault, known: Passwords | None = None) -> tuple[Passwords, bool]:
+    """The passwords, and whether any had to be made. They are in the vault before they are used anywhere.
+
+    A vault that has lost them gets those that are ``known`` back: new ones would lock all clients out.
+    """
     superuser, owner = vault.get(_SUPERUSER_KEY), vault.get(_OWNER_KEY)
     if superuser is not None and owner is not None:
         return Passwords(superuser, owner), False
+    if known is not None:
+        known = Passwords(superuser or known.superuser, owner or known.owner)
+        vault.put({_SUPERUSER_KEY: known.superuser, _OWNER_KEY: known.owner})
+        return known, False
     made = Passwords(superuser or new_password(), owner or new_password())
     vault.put({_SUPERUSER_KEY: made.superuser, _OWNER_KEY: made.owner})
     return made, True
@@ -114,4 +122,5 @@ def run_single_user(
     errors = [line for line in finished.output.splitlines() if re.search(r"\b(ERROR|FATAL|PANIC):", line)]
     if finished.code or errors:
         what = "\n".join(errors) or f"exit code {finished.code}"
-        raise BibdError(f"the server in single-user mode failed: {what}", "the lines above say why")
+        hint = server_log.hint(what) or "the lines above say why"
+        raise BibdError(f"the server in single-user mode failed: {what}", hint)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bibd.durable import write_file
-from bibd.errors import BibdError
+from bibd.errors import BibdError, ConfigError, IntegrityError
 from bibd.postgres import certificate, conf, hba, port, roles, service_file
 from bibd.postgres.account import Account, choose, prepare_directories
 from bibd.postgres.binaries import (
@@ -23,8 +23,9 @@ from bibd.postgres.binaries import (
     system_directories,
     wheel_package,
 )
-from bibd.postgres.child import Cancelled, reap_servers
+from bibd.postgres.child import Cancelled, reap_inherited, reap_servers
 from bibd.postgres.endpoint import Endpoint, client_host
+from bibd.postgres.explained import explained
 from bibd.postgres.initialise import initialise, remove_leftovers
 from bibd.postgres.postmaster import Kind, Observation, PidFile, Process, executable, observe
 from bibd.postgres.settle import settle
@@ -69,6 +70,7 @@ class EmbeddedServer:
         self._process: Process | None = None
         self._binaries: Binaries | None = None
         self._endpoints: tuple[Endpoint, Endpoint] | None = None
+        self._passwords: roles.Passwords | None = None
 
     def ensure(self, cancel: threading.Event, progress: Callable[[str], None]) -> Running:
         """Make everything that is missing and return when the server answers to both roles. Idempotent.
@@ -76,13 +78,15 @@ class EmbeddedServer:
         Raises BibdError, or Cancelled when ``cancel`` is set: then nothing that this call started still runs,
         but for a server that was left to its crash recovery (the error says so).
         """
-        with self._busy:
+        with self._busy, explained():
+            reap_inherited()
             self._check_spec()
+            self._check_not_vanished()
             spec = self._spec
             account = choose(spec.data, euid=os.geteuid())
             prepare_directories(spec.root, [spec.run.parent, spec.data.parent, spec.run, spec.certs], account)
             major = data_major(spec.data)
-            passwords, made = roles.load_passwords(self._vault)
+            passwords, made = roles.load_passwords(self._vault, self._passwords)
             deadline = self._monotonic() + spec.startup_timeout
             attempt = _Attempt(account, passwords, cancel, deadline, progress, [])
             if major is None:
@@ -96,15 +100,17 @@ class EmbeddedServer:
 
         Raises BibdError when the process stays.
         """
-        with self._busy:
+        with self._busy, explained():
             began = self._monotonic()
             spec = self._spec
             reap_servers()
             seen = observe(spec.data, spec.cluster) if spec.data.exists() else Observation(Kind.ABSENT)
             how = "absent"
-            if seen.process is not None:
+            # A server whose directory was removed under it is found by nothing but its number.
+            process = seen.process or self._process
+            if process is not None and process.alive():
                 how = stop_postmaster(
-                    seen.process,
+                    process,
                     data=spec.data,
                     cluster=spec.cluster,
                     timeout=timeout,
@@ -114,7 +120,7 @@ class EmbeddedServer:
             elif seen.orphans:
                 end_orphans(spec.data, spec.cluster, cancel=threading.Event(), monotonic=self._monotonic)
             self._process = None
-            return StopResult(how, self._monotonic() - began, self._was_clean())
+            return StopResult(how, self._monotonic() - began, self._was_clean(how))
 
     def alive(self) -> bool:
         """Whether the process is there and is our postmaster; says nothing about its health."""
@@ -144,12 +150,28 @@ class EmbeddedServer:
                 f"the path of the Unix socket is too long: {self._spec.run} (at most {_RUN_PATH_LIMIT} bytes)",
                 "set server.data_dir to a shorter path",
             )
+        if "," in str(self._spec.run):
+            # PQconnectdb's host is a list (PostgreSQL documentation, 34.1.1.3), without a way to quote.
+            raise ConfigError(
+                f"the path of the Unix socket holds a comma, at which clients split it: {self._spec.run}",
+                "set server.data_dir to a path without a comma",
+            )
 
-    def _was_clean(self) -> bool:
+    def _check_not_vanished(self) -> None:
+        """What has served in this process is not made anew: an empty database would take the place of the lost one,
+        and clients would write into it, while most often a file system is just not mounted."""
+        if self._process is not None and not (self._spec.data / "PG_VERSION").exists():
+            raise IntegrityError(
+                f"the data directory {self._spec.data} is gone, or it has no PG_VERSION any more",
+                "mount its file system, or restore it from a backup: bibd goes on as soon as it is back. "
+                "An empty database is only made when bibd starts",
+            )
+
+    def _was_clean(self, how: str) -> bool:
         spec = self._spec
         major = data_major(spec.data)
         if major is None:
-            return True
+            return how == "absent"
         account = choose(spec.data, euid=os.geteuid())
         binaries = self._binaries or self._find(account, major, threading.Event())
         return is_clean(spec.data, binaries, account)
@@ -393,7 +415,7 @@ class EmbeddedServer:
         if spec.port == 0:
             port.keep(spec.port_file, pid_file.port)
         service_file.keep(spec.service_file, self.app())
-        self._process, self._binaries = process, binaries
+        self._process, self._binaries, self._passwords = process, binaries, attempt.passwords
         return Running(
             pid=process.pid,
             port=pid_file.port,

@@ -92,14 +92,5 @@ def _failed(child: subprocess.Popen[bytes], log: str, secrets: Iterable[str], po
     if "Address already in use" in log:
         taken = ports.in_use(port)
         return PortTakenError(taken.message, taken.hint)
-    if "configuration file" in log and "contains errors" in log:
-        hint = "correct database.postgres.settings"
-    elif "shared memory" in log and "still in use" in log:
-        hint = "processes of an earlier server still run, maybe in another container: stop them"
-    elif "No space left on device" in log:
-        hint = "free some space on the disk of the data directory"
-    elif "could not map anonymous shared memory" in log:
-        hint = "lower database.postgres.memory_mb"
-    else:
-        hint = "the lines above are the end of the server's log"
+    hint = server_log.hint(log) or "the lines above are the end of the server's log"
     return BibdError(f"PostgreSQL did not start (exit code {child.returncode}):\n{lines}", hint)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from bibd import __version__
@@ -15,11 +16,14 @@ from bibd.datadir import DataDir
 from bibd.errors import BibdError
 from bibd.identity import vault
 from bibd.identity.node import NodeIdentity
-from bibd.migrations.engine import MigrationState, migrate
-from bibd.migrations.postgres import PostgresMigrations
+from bibd.migrations.engine import Migrator
+from bibd.migrations.plan import MigrationState, UpAll
+from bibd.migrations.postgres import BUILTIN, PostgresMigrations, user_table, whole
+from bibd.migrations.restore_point import PostgresRestorePoint
 from bibd.migrations.source import builtin
+from bibd.migrations.user import UserMigrations, read_checked, retry_dice
 from bibd.postgres import roles
-from bibd.postgres.database import Database
+from bibd.postgres.database import Database, direct
 from bibd.postgres.probe import probe
 from bibd.postgres.server import EmbeddedServer, ServerSpec
 from bibd.postgres.service_file import SERVICE
@@ -64,13 +68,23 @@ class PostgresStorage:
         service_file: Path,
         *,
         node: str,
-        lock_timeout: float,
+        migrations: model.Migrations,
+        restore_points: Path,
         register_secret: Callable[[str], None],
     ) -> None:
         self._server = server
         self._service_file = service_file
         self._node = node
-        self._lock_timeout = lock_timeout
+        self._migrations = migrations
+        self._restore_points = restore_points
+        self._random = retry_dice()
+        self._migrator = partial(
+            Migrator,
+            applied_by=f"bibd {__version__} on {node}",
+            lock_timeout=migrations.lock_timeout,
+            random=self._random,
+        )
+        self._binaries: Path | None = None
         self._register_secret = register_secret
         self._database: Database | None = None
 
@@ -90,12 +104,14 @@ class PostgresStorage:
             server,
             data.service_file,
             node=identity.node_id,
-            lock_timeout=settings.migrations.lock_timeout,
+            migrations=settings.migrations,
+            restore_points=data.restore_points,
             register_secret=register_secret,
         )
 
     def ensure(self, cancel: threading.Event, progress: Callable[[str], None]) -> Serving:
         running = self._server.ensure(cancel, progress)
+        self._binaries = running.binaries
         admin, app = self._server.admin(), self._server.app()
         for endpoint in (admin, app):
             self._register_secret(endpoint.password)
@@ -120,19 +136,41 @@ class PostgresStorage:
         return probe(database, self._server.alive, timeout)
 
     def migrate(self, cancel: threading.Event) -> MigrationState:
-        del cancel  # the built-in schema is one short transaction
         if self._database is None:
             raise BibdError("PostgreSQL is not running")
         with self._database.connection(_MIGRATION_TIMEOUT) as session:
-            migrations = PostgresMigrations(session)
-            state = migrate(
-                migrations,
-                builtin("postgres"),
-                applied_by=f"bibd {__version__} on {self._node}",
-                lock_timeout=self._lock_timeout,
-            )
-            migrations.record_start(self._node, __version__)
+            backend = PostgresMigrations(session, BUILTIN, random=self._random)
+            migrator = self._migrator(backend, builtin("postgres"), parse=whole, restore_point=None)
+            state = migrator.run(UpAll(), progress=lambda _: None, cancel=cancel)
+            backend.record_start(self._node, __version__)
         return state
+
+    @contextmanager
+    def user_migrations(self) -> Generator[UserMigrations]:
+        from bibd.migrations import postgres_script
+
+        wanted = self._migrations
+        directory, migrations = read_checked(wanted.path)
+        admin, app, binaries = self._server.admin(), self._server.app(), self._binaries
+        if binaries is None:
+            raise BibdError("PostgreSQL is not running yet", hint="see `bib admin status`")
+        with direct(app, application_name="bibd migrate") as session:
+            table = user_table(wanted.table)
+            backend = PostgresMigrations(session, table, random=self._random)
+            # As the superuser: what a migration touches may belong to another role.
+            restore_point = PostgresRestorePoint(
+                session,
+                replace(admin, dbname=roles.DATABASE),
+                binaries=binaries,
+                directory=self._restore_points,
+                touched=postgres_script.touched,
+                lock_timeout=wanted.lock_timeout,
+            )
+            parse = postgres_script.parse
+            migrator = self._migrator(backend, migrations, parse=parse, restore_point=restore_point)
+            yield UserMigrations(
+                migrator, migrations, parse, directory, f"{table.schema}.{table.name}", self._restore_points
+            )
 
     def link(self) -> Link:
         if self._database is None:
@@ -140,7 +178,7 @@ class PostgresStorage:
         return Link(self._server.app().url(), SERVICE, str(self._service_file))
 
     def release(self, how: Release) -> str:
-        if how.stop and how.checkpoint and self._database is not None:
+        if how.stop and how.checkpoint and self._database is not None and self._server.alive():
             # Not fatal: PostgreSQL makes one itself when it stops; done before, the stop is short.
             with suppress(BibdError):
                 self._database.checkpoint(min(_CHECKPOINT_TIMEOUT, how.timeout))

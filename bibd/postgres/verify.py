@@ -26,8 +26,15 @@ _TRANSIENT = (
     "Connection refused",
     "No such file",
     "too many clients",
-    "remaining connection",
 )
+
+
+# A server checks this after the password (InitPostgres in postinit.c).
+_RESERVED = "remaining connection slots are reserved"
+
+
+class NoSlotError(BibdError):
+    """All connections that this role may have are taken; its password was right."""
 
 
 class PasswordRefusedError(Exception):
@@ -48,7 +55,8 @@ def preload() -> None:
         with suppress(ImportError):  # whoever needs it says so
             importlib.import_module("psycopg_pool")
 
-    threading.Thread(target=load, name="preload-psycopg", daemon=True).start()
+    with suppress(RuntimeError):  # no thread to be had: then it is imported when it is needed
+        threading.Thread(target=load, name="preload-psycopg", daemon=True).start()
 
 
 def verify(
@@ -82,11 +90,14 @@ def verify(
             session.execute(roles.alter_password(roles.OWNER, passwords.owner).encode())
             notes.append(f"the password of role {roles.OWNER} was another and has been set")
             connect(app, cancel, deadline, monotonic).close()
+        except NoSlotError:
+            # Busy, not sick: whoever waited for a free one here could not start beside an application that has all.
+            notes.append("all connections are taken: raise database.postgres.max_connections")
     return Verified(version, tls, tuple(notes))
 
 
 def connect(endpoint: Endpoint, cancel: threading.Event, deadline: float, monotonic: Callable[[], float]) -> Session:
-    """A session, as soon as the server gives one. Raises PasswordRefusedError, BibdError, Cancelled."""
+    """A session, as soon as the server gives one. Raises PasswordRefusedError, NoSlotError, BibdError, Cancelled."""
     import psycopg
 
     while True:
@@ -104,6 +115,11 @@ def connect(endpoint: Endpoint, cancel: threading.Event, deadline: float, monoto
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             if "password authentication failed" in str(error):
                 raise PasswordRefusedError from None
+            if _RESERVED in str(error):
+                raise NoSlotError(
+                    f"cannot log in to PostgreSQL as {endpoint.user}: {reason}",
+                    "close connections, or raise database.postgres.max_connections",
+                ) from None
             patient = isinstance(error, psycopg.errors.ConnectionTimeout) or any(w in str(error) for w in _TRANSIENT)
             if not patient or monotonic() > deadline:
                 raise BibdError(

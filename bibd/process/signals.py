@@ -31,7 +31,7 @@ class Signal(Enum):
     FORCE = "force"
     """Each further one."""
     RELOAD = "reload"
-    """SIGHUP."""
+    """SIGHUP. Those that nobody has taken yet are one: each would read the same file."""
 
 
 class Signals:
@@ -40,7 +40,8 @@ class Signals:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._stopped_at: float | None = None
-        self._waiting: deque[Signal] = deque()
+        self._stops: deque[Signal] = deque()
+        self._reload = False
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self._reader, select.POLLIN)
@@ -50,25 +51,32 @@ class Signals:
         }
 
     def wait(self, timeout: float | None) -> Signal | None:
-        """The next signal; None after ``timeout`` seconds (None: no limit) or after ``wake``. Main thread only."""
-        if self._waiting:
-            return self._waiting.popleft()
+        """The next signal, a stop before a reload; None after ``timeout`` seconds (None: no limit) or after ``wake``.
+
+        Main thread only.
+        """
         deadline = None if timeout is None else self._monotonic() + timeout
         while True:
+            numbers = self._read()
+            if (found := self._next()) is not None:
+                return found
+            if 0 in numbers:
+                return None
             left = None if deadline is None else max(0.0, deadline - self._monotonic())
             if not self._poll.poll(None if left is None else left * 1000):
-                return None
-            numbers = self._read()
-            self._waiting.extend(found for number in numbers if (found := self._meaning(number)) is not None)
-            if self._waiting:
-                return self._waiting.popleft()
-            if 0 in numbers:
                 return None
 
     def wake(self) -> None:
         """Make ``wait`` return None now; from any thread, for a tree that came to its end by itself."""
         with suppress(BlockingIOError):  # full: it wakes anyway
             os.write(self._writer, b"\0")
+
+    def retire(self) -> None:
+        """Ignore what comes from now on: the exit code is settled, a late signal must not take its place."""
+        for number in self._old_handlers:
+            signal.signal(number, signal.SIG_IGN)
+            self._old_handlers[number] = signal.SIG_IGN
+        self.close()
 
     def close(self) -> None:
         """Put back what was there before."""
@@ -87,10 +95,23 @@ class Signals:
         self.close()
 
     def _read(self) -> bytes:
+        """Take note of all that has arrived."""
         try:
-            return os.read(self._reader, 512)
+            numbers = os.read(self._reader, 65536)
         except BlockingIOError:
             return b""
+        for found in map(self._meaning, numbers):
+            if found is Signal.RELOAD:
+                self._reload = True
+            elif found is not None:
+                self._stops.append(found)
+        return numbers
+
+    def _next(self) -> Signal | None:
+        if self._stops:
+            return self._stops.popleft()
+        reload, self._reload = self._reload, False
+        return Signal.RELOAD if reload else None
 
     def _meaning(self, number: int) -> Signal | None:
         if number == signal.SIGHUP:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from bibd import __version__
-from bibd.config.model import Database
+from bibd.config.model import Database, Migrations
 from bibd.datadir import DataDir
 from bibd.errors import BibdError
-from bibd.migrations.engine import MigrationState, migrate
+from bibd.migrations.engine import Migrator
+from bibd.migrations.plan import MigrationState, UpAll
+from bibd.migrations.restore_point import SqliteRestorePoint
 from bibd.migrations.source import builtin
-from bibd.migrations.sqlite import SqliteMigrations
+from bibd.migrations.sqlite import BUILTIN, SqliteMigrations
+from bibd.migrations.sqlite_script import parse
+from bibd.migrations.user import UserMigrations, read_checked, retry_dice
 from bibd.sqlite.file import SqliteFile
 from bibd.storage import Check, Link, Probed, Release, Serving
 
@@ -25,18 +31,35 @@ _CONNECTION_TIMEOUT = 5.0
 class SqliteStorage:
     """``node`` signs the migrations."""
 
-    def __init__(self, path: Path, max_open_conns: int, *, node: str, lock_timeout: float) -> None:
+    def __init__(
+        self, path: Path, max_open_conns: int, *, node: str, migrations: Migrations, restore_points: Path
+    ) -> None:
         self._path = path
         self._max_open_conns = max_open_conns
         self._node = node
-        self._lock_timeout = lock_timeout
+        self._migrations = migrations
+        self._restore_points = restore_points
+        self._random = retry_dice()
+        self._migrator = partial(
+            Migrator,
+            parse=parse,
+            applied_by=f"bibd {__version__} on {node}",
+            lock_timeout=migrations.lock_timeout,
+            random=self._random,
+        )
         self._lock = threading.Lock()
         self._file: SqliteFile | None = None
 
     @classmethod
     def of(cls, settings: Database, data: DataDir, *, node: str) -> SqliteStorage:
         path = Path(settings.sqlite.path) if settings.sqlite.path else data.sqlite
-        return cls(path, settings.sqlite.max_open_conns, node=node, lock_timeout=settings.migrations.lock_timeout)
+        return cls(
+            path,
+            settings.sqlite.max_open_conns,
+            node=node,
+            migrations=settings.migrations,
+            restore_points=data.restore_points,
+        )
 
     def ensure(self, cancel: threading.Event, progress: Callable[[str], None]) -> Serving:
         del cancel  # quick: one file
@@ -71,19 +94,26 @@ class SqliteStorage:
         return Probed(datetime.now(UTC), (Check("query", ok=True, detail="", seconds=time.monotonic() - began),))
 
     def migrate(self, cancel: threading.Event) -> MigrationState:
-        del cancel  # one transaction of milliseconds
         if self._file is None:
             raise BibdError("the SQLite database is not open")
         with self._file.connection(_CONNECTION_TIMEOUT) as connection:
-            migrations = SqliteMigrations(connection)
-            state = migrate(
-                migrations,
-                builtin("sqlite"),
-                applied_by=f"bibd {__version__} on {self._node}",
-                lock_timeout=self._lock_timeout,
-            )
-            migrations.record_start(self._node, __version__)
+            backend = SqliteMigrations(connection, BUILTIN, random=self._random)
+            migrator = self._migrator(backend, builtin("sqlite"), restore_point=None)
+            state = migrator.run(UpAll(), progress=lambda _: None, cancel=cancel)
+            backend.record_start(self._node, __version__)
         return state
+
+    @contextmanager
+    def user_migrations(self) -> Generator[UserMigrations]:
+        directory, migrations = read_checked(self._migrations.path)
+        if self._file is None:
+            raise BibdError("the SQLite database is not open")
+        with self._file.connection(_CONNECTION_TIMEOUT) as connection:
+            backend = SqliteMigrations(connection, self._migrations.table, random=self._random)
+            restore_point = SqliteRestorePoint(connection, directory=self._restore_points)
+            migrator = self._migrator(backend, migrations, restore_point=restore_point)
+            table = f"bibd_{self._migrations.table}"
+            yield UserMigrations(migrator, migrations, parse, directory, table, self._restore_points)
 
     def link(self) -> Link:
         return Link(url=f"sqlite:///{self._path.absolute()}", service="", service_file="")

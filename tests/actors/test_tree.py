@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,12 +13,15 @@ import pytest
 
 from actors.app import InForce, Parts, tree
 from actors.config.messages import Config, GetSettings, Reload
+from actors.provisioner.actor import release
+from actors.provisioner.messages import ReleaseChanged
 from actors.root import Identity, Root
 from bibd.admin.server import AdminServer
 from bibd.config.load import Loaded, load
 from bibd.config.model import Settings
 from bibd.errors import BibdError, ConfigError
-from bibd.migrations.engine import MigrationState
+from bibd.migrations.plan import MigrationState
+from bibd.migrations.user import UserMigrations
 from bibd.process.notify import Notifier
 from bibd.storage import Check, Link, Probed, Release, Serving
 from bibd.supervision import Actor, ActorSystem, Answer, ChildSpec, Graph, State, events
@@ -34,6 +38,8 @@ class SlowStorage:
     ensured: int = 0
     mends: bool = True
     failure: BibdError | None = None
+    defect: Exception | None = None
+    release_defect: Exception | None = None
     released: list[Release] = field(default_factory=list[Release])
 
     def ensure(self, cancel: threading.Event, progress: Callable[[str], None]) -> Serving:
@@ -43,6 +49,8 @@ class SlowStorage:
                 raise BibdError("cancelled")
         if self.failure is not None:
             raise self.failure
+        if self.defect is not None:
+            raise self.defect
         self.ensured += 1
         if self.ensured > 1 and self.mends:
             self.ok = True
@@ -56,10 +64,15 @@ class SlowStorage:
         del cancel
         return MigrationState("clean", 1, 0)
 
+    def user_migrations(self) -> AbstractContextManager[UserMigrations]:
+        raise ConfigError("no migrations are configured")
+
     def link(self) -> Link:
         return Link("postgresql://", "bibd", "")
 
     def release(self, how: Release) -> str:
+        if self.release_defect is not None:
+            raise self.release_defect
         self.released.append(how)
         return "released"
 
@@ -207,6 +220,34 @@ def test_attempts_beyond_the_limit_are_not_made_and_a_hand_made_repair_is_notice
     assert node.root.status().state == "ready"
 
 
+def test_database_that_came_back_by_itself_is_noticed_after_a_failed_attempt(make_node: NodeMaker) -> None:
+    storage = started(SlowStorage(mends=False))
+    node = make_node(storage)
+    node.system.wait_ready(5)
+    storage.failure = BibdError("cannot look")
+    lose(node)
+    storage.ok = True
+    node.clock.advance(0)  # the first attempt, which fails
+    settle(node.system)
+    assert node.root.status().state == "ready"
+
+
+def test_provisioner_that_falls_over_an_attempt_does_not_blind_the_health_checker(make_node: NodeMaker) -> None:
+    storage = started(SlowStorage())
+    node = make_node(storage)
+    node.system.wait_ready(5)
+    storage.defect = RuntimeError("a defect of ours")
+    lose(node)
+    node.clock.advance(0)
+    node.events.expect(events.ChildDown, lambda event: event.path == "root/provisioner")
+    storage.defect = None
+    settle(node.system)
+    for _ in range(10):  # the supervisor's backoff, then the probe
+        node.clock.advance(5)
+        settle(node.system)
+    assert node.root.status().state == "ready"
+
+
 def test_action_shutdown_asks_for_the_end_and_counts_as_a_failure(make_node: NodeMaker) -> None:
     node = make_node(started(SlowStorage()), {"database.postgres.health.action": "shutdown"})
     node.system.wait_ready(5)
@@ -245,15 +286,43 @@ def test_reload_takes_over_what_is_live_and_names_the_rest(make_node: NodeMaker)
     assert [how.stop for how in node.storage.released] == [True]
 
 
-def test_own_stop_timeouts_fit_the_default_shutdown_timeout(make_node: NodeMaker) -> None:
-    """Those that have no timeout of their own are bounded by that of the whole stop; the others must fit in."""
+def test_default_shutdown_timeout_lets_a_probe_end_and_leaves_the_server_the_larger_part() -> None:
+    """Of a hung server: the probe takes its whole timeout, and a child that overruns its share fails the stop."""
     loaded = load(None, {}, {})
     root = Root(Identity(None, "full", "postgres", 1), lambda: datetime.now(UTC), Notifier({}), lambda: None)
     parts = Parts(
         lambda: loaded, InForce(loaded.settings, lambda _: None), SlowStorage(), _no_server, {}, root, threading.Event()
     )
-    quick = [replace(spec, stop_timeout=0.1) if spec.id in {"admin", "provisioner"} else spec for spec in tree(parts)]
-    assert Graph(quick).stop_budget() <= loaded.settings.server.shutdown_timeout
+    graph, whole = Graph(tree(parts)), loaded.settings.server.shutdown_timeout
+    part = {name: spec.stop_timeout / graph.stop_chain[name] for name, spec in graph.specs.items()}
+    probe = loaded.settings.database.postgres.health.timeout + 0.3
+    for name in ("migrator", "health"):
+        assert part[name] * whole > probe
+    assert part["provisioner"] * (whole - probe) > whole / 2
+
+
+@pytest.mark.parametrize("seconds", [0.3, 3.0, 18.0, 300.0])
+def test_server_that_does_not_stop_politely_is_ended_within_what_is_left(seconds: float) -> None:
+    how = release(ReleaseChanged(stop_on_shutdown=True, checkpoint_on_shutdown=True), forced=False, seconds=seconds)
+    assert how.timeout < seconds
+    # After SIGQUIT the postmaster takes 5 s to kill backends that do not listen.
+    assert seconds - how.timeout > 5 or how.timeout <= seconds * 0.67
+
+
+@pytest.mark.parametrize("error", [RuntimeError("cannot let go"), BibdError("cannot let go")])
+def test_child_that_falls_while_it_lets_go_makes_the_end_a_failure(make_node: NodeMaker, error: Exception) -> None:
+    storage = started(SlowStorage(release_defect=error))
+    node = make_node(storage)
+    node.system.wait_ready(5)
+    node.root.drain()
+    node.system.stop()
+    assert "cannot let go" in (node.root.failure or "")
+
+
+def test_escalation_asks_for_the_end_so_that_it_gets_its_deadline(make_node: NodeMaker) -> None:
+    node = make_node(started(SlowStorage(failure=ConfigError("no"))))
+    node.system.wait(5)
+    assert node.root.shutdown_wish is not None
 
 
 def _no_server(_handle: object) -> AdminServer:

@@ -16,12 +16,18 @@ from bibd.admin.schema import (
     DatabaseStatus,
     HealthCheck,
     HealthReport,
+    MigrationReport,
+    MigrationRow,
     MigrationsStatus,
     Operation,
     PingReport,
+    PlanReport,
+    PlanStep,
     RecoveryKit,
     RecoveryKitTest,
     ReloadReport,
+    ResetReport,
+    RunReport,
     ShutdownAccepted,
     Status,
     UrlReport,
@@ -31,6 +37,9 @@ from bibd.admin.server import AdminServer, AuditEntry, Call, Limits, Responder
 START = "2026-01-31T12:00:00.000Z"
 READY = "2026-01-31T12:00:01.250Z"
 URL = "postgresql://bibd:s3cret@127.0.0.1:5432/bibd"
+ACTION = "migration 000005_by_day (up) stopped after 1 of 3 statements; see how to go on: bib admin migrate --reset"
+RESTORE_POINTS = "/var/lib/bibd/backups/restore-points"
+RESTORE_POINT = f"{RESTORE_POINTS}/20260131T120000Z_5_by_day.dump"
 Handle = Callable[[Call, Responder], None]
 
 
@@ -52,7 +61,7 @@ def node_status(state: str = "ready") -> Status:
         ready_at=READY if state == "ready" else None,
         children=(*children[:2], nested, failing, children[4]),
         database=DatabaseStatus("ready", "18.6", "postgresql://bibd@127.0.0.1:5432/bibd", READY),
-        migrations=MigrationsStatus("dirty", 5, 1),
+        migrations=MigrationsStatus("dirty", 5, 1, ACTION),
         backups=BackupsStatus(None, None, None),
     )
 
@@ -62,6 +71,31 @@ ANSWERS: dict[str, object] = {
     "health": HealthReport(True, "ready", (HealthCheck("query", True, "select 1", 0.002),)),
     "db.ping": PingReport(True, 0.0012, "18.6"),
     "db.url": UrlReport(URL, "bibd", "/data dir/pg_service.conf"),
+    "ops.cancel": Operation("17", "migrate", "cancelling", START, None, "migrator"),
+    "migrate.status": MigrationReport(
+        state="dirty",
+        version=5,
+        pending=1,
+        table="bibd.schema_migrations",
+        action=ACTION,
+        path="/srv/app/migrations",
+        migrations=(
+            MigrationRow(4, "add_orders", "applied", START, "bibd", "4" * 64, True, 2),
+            MigrationRow(5, "by_day", "dirty", None, "bibd", "5" * 64, False, 3),
+            MigrationRow(6, "totals", "pending", None, None, "6" * 64, True, 1),
+        ),
+    ),
+    "migrate.plan": PlanReport(
+        (
+            PlanStep("down", 5, "by_day", False, 1, "among the newest 2 applied", "DROP INDEX CONCURRENTLY by_day;\n"),
+            PlanStep("down", 4, "add_orders", True, 1, "among the newest 2 applied", "DROP TABLE orders;\n"),
+        ),
+        RESTORE_POINTS,
+    ),
+    "migrate.run": RunReport("pending", 3, 2, ("000005_by_day",), (RESTORE_POINT,), 0.25, "17"),
+    "migrate.explain_reset": ResetReport("dirty", "The index by_day is INVALID.\nIt is dropped and built again.", True),
+    "migrate.reset": RunReport("pending", 5, 1, ("000005_by_day",), (), 0.25, "17"),
+    "migrate.force": RunReport("pending", 5, 1, (), (), 0.01, "17"),
     "ops.list": [Operation("17", "backup", "running", START, 0.25, "backup")],
     "recovery_kit.add": RecoveryKit("7keocn3z7ehx7gwh", START),
     "recovery_kit.list": [RecoveryKit("7keocn3z7ehx7gwh", START)],

@@ -12,7 +12,16 @@ from pydantic import TypeAdapter
 
 from bibd.admin import protocol
 from bibd.admin.call import Call, Peer
-from bibd.admin.methods import METHODS, NoParams, ShutdownParams
+from bibd.admin.methods import (
+    METHODS,
+    AddRecoveryKitParams,
+    ForceParams,
+    MigrateParams,
+    NoParams,
+    OperationParams,
+    RecoveryKitParams,
+    ShutdownParams,
+)
 from bibd.admin.protocol import ProtocolError, Request
 from bibd.admin.schema import Status, timestamp
 from bibd.errors import BibdError, ConfigError, IntegrityError, RefusedError, UnreachableError
@@ -169,8 +178,13 @@ def test_what_json_cannot_hold_raises(value: object) -> None:
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
 def test_answers_survive_the_wire_unchanged(method: Any) -> None:
-    params = ShutdownParams() if method.params is ShutdownParams else NoParams()
-    value = answer(Call(method.name, params, Peer(1, 1, 1)))
+    needed: dict[type, dict[str, Any]] = {
+        OperationParams: {"id": "17"},
+        ForceParams: {"version": 5},
+        AddRecoveryKitParams: {"public": ""},
+        RecoveryKitParams: {"fingerprint": ""},
+    }
+    value = answer(Call(method.name, method.params(**needed.get(method.params, {})), Peer(1, 1, 1)))
     received = json.loads(protocol.result_line(1, value))["result"]
     assert TypeAdapter(method.result).validate_json(json.dumps(received)) == value
 
@@ -186,14 +200,45 @@ def test_status_has_exactly_the_stable_fields() -> None:
         "id", "state", "generation", "restarts", "started_at", "ready_at", "last_error", "children"
     ]  # fmt: skip
     assert list(status["database"]) == ["state", "version", "url", "last_probe"]
-    assert list(status["migrations"]) == ["state", "version", "pending"]
+    assert list(status["migrations"]) == ["state", "version", "pending", "action"]
     assert list(status["backups"]) == ["last", "next", "score"]
 
 
 def test_only_what_changes_or_reveals_is_audited() -> None:
     assert {name for name, method in METHODS.items() if method.audited} == {
-        "db.url", "reload", "shutdown", "recovery_kit.add", "recovery_kit.remove"
+        "db.url", "ops.cancel", "migrate.run", "migrate.reset", "migrate.force", "reload", "shutdown",
+        "recovery_kit.add", "recovery_kit.remove",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"goal": "down"},
+        {"goal": "down", "count": 0},
+        {"goal": "down", "count": 1, "version": 3},
+        {"goal": "down", "count": 1, "adopt": True},
+        {"goal": "up", "count": -1},
+        {"goal": "up", "version": 3},
+        {"goal": "goto"},
+        {"goal": "goto", "version": -1},
+        {"goal": "goto", "version": 2**63},
+        {"goal": "goto", "version": 3, "count": 1},
+        {"goal": "sideways"},
+        {"count": "1"},
+    ],
+)
+def test_a_goal_that_makes_no_sense_is_refused_before_the_daemon_sees_it(params: dict[str, object]) -> None:
+    assert refusal(request(method="migrate.run", **params)).code == protocol.INVALID_PARAMS
+    assert refusal(request(method="migrate.plan", **params)).code == protocol.INVALID_PARAMS
+
+
+def test_goals_are_understood() -> None:
+    assert protocol.parse(request(method="migrate.run")).params == MigrateParams("up", None, None, adopt=False)
+    assert protocol.parse(request(method="migrate.plan", goal="goto", version=0)).params == MigrateParams(
+        "goto", version=0
+    )
+    assert refusal(request(method="migrate.force", version=-1)).code == protocol.INVALID_PARAMS
 
 
 def test_times_are_rfc_3339_in_utc() -> None:

@@ -14,7 +14,7 @@ import pytest
 from bibd.admin.call import Call, Responder
 from bibd.admin.schema import HealthCheck, HealthReport, PingReport, ReloadReport, ShutdownReport
 from bibd.errors import IntegrityError, RefusedError
-from tests.admin.fake_daemon import ANSWERS, URL, node_status, serving
+from tests.admin.fake_daemon import ACTION, ANSWERS, URL, node_status, serving
 from tests.cli.conftest import Bib
 
 
@@ -31,7 +31,7 @@ def test_status_shows_the_node_and_its_tree(bib: Bib) -> None:
     assert (shown.code, shown.err) == (0, "")
     lines = shown.out.splitlines()
     assert lines[0] == f"Node State: ready  pid {os.getpid()}  mode full  backend postgres (embedded)"
-    assert "Migration State: dirty (version 5, 1 pending)" in lines
+    assert lines[lines.index("Migration State: dirty (version 5, 1 pending)") + 1] == f"Action: {ACTION}"
     assert any(line.startswith("Started: 2026-01-31 12:00:00 UTC, ready after 1.25 s") for line in lines)
     assert any(re.fullmatch(r"health +ready +3 +2 +- +- +connection refused .*", line) for line in lines)
     provisioner = next(number for number, line in enumerate(lines) if line.startswith("provisioner"))
@@ -46,7 +46,7 @@ def test_control_characters_of_an_error_do_not_reach_the_terminal(bib: Bib) -> N
 @pytest.mark.usefixtures("daemon")
 def test_status_as_json_is_the_stable_object(bib: Bib) -> None:
     status = json.loads(bib("admin", "status", "-o", "json").out)
-    assert status["migrations"] == {"state": "dirty", "version": 5, "pending": 1}
+    assert status["migrations"] == {"state": "dirty", "version": 5, "pending": 1, "action": ACTION}
     assert status["children"][3]["restarts"] == 2
     assert status["shutdown"] is None
 
@@ -121,6 +121,12 @@ def test_ops_list_shows_progress(bib: Bib) -> None:
     assert re.search(r"17 +backup +running +25% +2026-01-31 12:00:00 +backup", bib("admin", "ops", "list").out)
 
 
+@pytest.mark.usefixtures("daemon")
+def test_ops_cancel_names_the_operation(bib: Bib) -> None:
+    assert bib("admin", "ops", "cancel", "17").out == "operation 17 (migrate): cancelling\n"
+    assert bib("admin", "ops", "cancel").code == 2
+
+
 def test_ops_list_of_none_says_so(socket_path: Path, bib: Bib) -> None:
     with serving(socket_path, answering([])):
         assert bib("admin", "ops", "list").out == "no operations\n"
@@ -143,7 +149,16 @@ def test_reload_of_an_unchanged_file_says_so(socket_path: Path, bib: Bib) -> Non
 
 @pytest.mark.parametrize(
     "command",
-    [["status"], ["health"], ["db", "ping"], ["db", "url"], ["ops", "list"], ["reload"], ["shutdown", "--no-wait"]],
+    [
+        ["status"],
+        ["health"],
+        ["db", "ping"],
+        ["db", "url"],
+        ["ops", "list"],
+        ["ops", "cancel", "17"],
+        ["reload"],
+        ["shutdown", "--no-wait"],
+    ],
 )
 def test_every_command_speaks_json(socket_path: Path, bib: Bib, command: list[str]) -> None:
     with serving(socket_path):

@@ -36,10 +36,11 @@ LEAVES = leaves(root_command())
 def test_the_commands_are_those_of_the_design() -> None:
     assert {" ".join(words) for words in LEAVES} == {
         "admin status", "admin health", "admin db ping", "admin db url", "admin ops list", "admin reload",
-        "admin shutdown", "admin shell",
+        "admin ops cancel", "admin shutdown", "admin shell", "admin migrate up", "admin migrate down",
+        "admin migrate goto", "admin migrate status", "admin migrate plan", "admin migrate force",
+        "migrate new", "migrate sum", "migrate check", "config show", "config path", "config check", "completion",
         "admin recovery-kit create", "admin recovery-kit list", "admin recovery-kit remove",
         "admin recovery-kit verify",
-        "config show", "config path", "config check", "completion",
     }  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def test_every_command_teaches_with_an_example(bib: Bib, words: tuple[str, ...])
 
 
 def test_a_group_alone_shows_its_help_and_is_a_usage_error(bib: Bib) -> None:
-    for words in ([], ["admin"], ["admin", "db"], ["admin", "recovery-kit"], ["config"]):
+    for words in ([], ["admin"], ["admin", "db"], ["admin", "recovery-kit"], ["migrate"], ["config"]):
         shown = bib(*words)
         assert (shown.code, shown.out) == (2, "")
         assert "Commands:" in shown.err
@@ -72,6 +73,12 @@ def test_a_group_alone_shows_its_help_and_is_a_usage_error(bib: Bib) -> None:
         (["admin", "status", "-o", "xml"], "xml"),
         (["admin", "status", "--interval", "0"], "0"),
         (["completion", "tcsh"], "tcsh"),
+        (["admin", "migrate", "dwon"], "Did you mean 'down'?"),
+        (["admin", "migrate", "down"], "N"),
+        (["admin", "migrate", "down", "0"], "greater than or equal to 1"),
+        (["admin", "migrate", "up", "x"], "integer"),
+        (["admin", "migrate", "goto"], "VERSION"),
+        (["migrate", "new"], "NAME"),
     ],
 )
 def test_usage_errors_exit_with_2_and_help_on(bib: Bib, words: list[str], text: str) -> None:
@@ -146,8 +153,10 @@ def test_bash_completes_commands_and_options(home: Path, bib: Bib) -> None:
         done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True, timeout=30)
         return set(done.stdout.split())
 
-    assert complete("bib", "") == {"admin", "config", "completion"}
+    assert complete("bib", "") == {"admin", "config", "migrate", "completion"}
     assert complete("bib", "admin", "db", "") == {"ping", "url"}
+    assert complete("bib", "admin", "migrate", "") == {"up", "down", "goto", "status", "plan", "force"}
+    assert complete("bib", "migrate", "") == {"new", "sum", "check"}
     assert "--watch" in complete("bib", "admin", "status", "--w")
 
 

@@ -67,6 +67,13 @@ def test_as_a_process_it_reads_stdin(bib_process: Bib) -> None:
         ("help db url", "admin db url --help"),
         ("--version", "--version"),
         ("", ""),
+        ("migrate", "admin migrate"),
+        ("migrate --reset", "admin migrate --reset"),
+        ("migrate up 2", "admin migrate up 2"),
+        ("migrate new add_users", "migrate new add_users"),
+        ("help migrate", "admin migrate --help"),
+        ("bib migrate", "migrate"),
+        ("bib migrate check", "migrate check"),
     ],
 )
 def test_words_mean_what_they_mean_outside(typed: str, meant: str) -> None:
@@ -82,6 +89,9 @@ def test_commands_options_and_values_are_completed() -> None:
     assert {"admin", "config", "status", "db", "shutdown", "help", "exit"} <= completions("")
     assert completions("stat") == {"status"}
     assert completions("db ") == completions("admin db ") == {"ping", "url"}
+    assert {"up", "down", "status", "new", "check"} <= completions("migrate ")
+    assert completions("admin migrate do") == {"down"}
+    assert "--dry-run" in completions("migrate up --")
     assert completions("status --w") == {"--watch"}
     assert "--origins" in completions("config show --")
     assert completions("status -o ") == {"table", "json"}

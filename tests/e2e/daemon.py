@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,15 +59,20 @@ def processes_below(root: Path) -> list[int]:
 
 
 class Daemon:
-    """``python -m bibd`` on ``data_dir``, with ``settings`` as environment variables over fast defaults."""
+    """``python -m bibd`` on ``data_dir``, with ``settings`` as environment variables over fast defaults.
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+    ``wrapper`` must exec the command that it gets as its last arguments.
+    """
+
+    def __init__(
+        self, data_dir: Path, settings: Mapping[str, str] | None = None, *, wrapper: Sequence[str] = ()
+    ) -> None:
         self.data_dir = data_dir
         self.socket = data_dir / "admin.sock"
         self.environ = {**os.environ, **FAST, "BIBD_SERVER__DATA_DIR": str(data_dir), **(settings or {})}
         data_dir.parent.mkdir(exist_ok=True)
         self._stderr = (data_dir.parent / "stderr").open("wb")
-        self.command = [sys.executable, "-m", "bibd"]
+        self.command = [*wrapper, sys.executable, "-m", "bibd"]
         self.process = subprocess.Popen(self.command, env=self.environ, stdin=subprocess.DEVNULL, stderr=self._stderr)
 
     def __enter__(self) -> Daemon:

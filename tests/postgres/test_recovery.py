@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bibd.errors import BibdError
+from bibd.errors import BibdError, ConfigError, IntegrityError
 from bibd.postgres.account import choose
 from bibd.postgres.postmaster import find_process
 from bibd.postgres.spec import ServerSpec
@@ -269,3 +270,97 @@ def _write_pid_file(spec: ServerSpec, pid: int) -> None:
     path.write_text(f"{pid}\n{spec.data}\n{now}\n5432\n{spec.run}\n127.0.0.1\n  12345    678\nready   \n")
     shutil.chown(path, *_owner(spec))
     path.chmod(0o600)
+
+
+def test_data_directory_that_vanished_is_not_replaced_by_an_empty_one(prepared: ServerSpec) -> None:
+    server = server_of(prepared)
+    running = start(server)
+    query(server.app(), "CREATE TABLE vanished AS SELECT 42 AS x")
+    os.kill(running.pid, signal.SIGKILL)
+    until(lambda: not server.alive(), "the postmaster is gone")
+    away = prepared.data.with_name("away")
+    prepared.data.rename(away)  # as when its file system is unmounted
+    with pytest.raises(IntegrityError, match="is gone") as refusal:
+        start(server)
+    assert "mount" in refusal.value.hint
+    assert not prepared.data.exists()
+    away.rename(prepared.data)
+    start(server)
+    assert query(server.app(), "SELECT x FROM vanished") == [(42,)]
+
+
+def test_server_whose_directory_was_taken_away_under_it_is_still_stopped(fresh: ServerSpec) -> None:
+    server = server_of(fresh)
+    running = start(server)
+    fresh.data.rename(fresh.data.with_name("away"))
+    assert server.stop(5).how == "fast"
+    assert find_process(running.pid) is None
+    assert processes_of(fresh.root) == []
+
+
+def test_passwords_that_are_lost_on_disk_come_back_from_memory(prepared: ServerSpec) -> None:
+    server = server_of(prepared)
+    running = start(server)
+    url = server.app().url()
+    (prepared.root / "secrets" / "db.enc").unlink()
+    os.kill(running.pid, signal.SIGKILL)
+    until(lambda: not server.alive(), "the postmaster is gone")
+    start(server)
+    assert server.app().url() == url
+    with psycopg.connect(url):
+        pass
+    assert server_of(prepared).ensure(threading.Event(), lambda _: None).adopted
+
+
+def test_server_whose_connections_are_all_taken_is_adopted(prepared: ServerSpec) -> None:
+    spec = replace(prepared, max_connections=10, startup_timeout=5)
+    server = server_of(spec)
+    first = start(server)
+    taken: list[psycopg.Connection[tuple[object, ...]]] = []
+    try:
+        with pytest.raises(psycopg.OperationalError, match="reserved"):
+            while True:
+                taken.append(psycopg.connect(server.app().url()))
+        running = start(server_of(spec))
+    finally:
+        for connection in taken:
+            connection.close()
+    assert (running.pid, running.adopted) == (first.pid, True)
+    assert "max_connections" in running.note
+
+
+@pytest.mark.parametrize(("limit", "hint"), [(errno.EMFILE, "ulimit -n"), (errno.ENOSPC, "free some space")])
+def test_what_the_machine_refuses_is_an_error_with_a_hint(
+    prepared: ServerSpec, monkeypatch: pytest.MonkeyPatch, limit: int, hint: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(limit, os.strerror(limit), "somewhere")
+
+    monkeypatch.setattr("bibd.postgres.server.prepare_directories", refuse)
+    with pytest.raises(BibdError, match="somewhere") as error:
+        start(server_of(prepared))
+    assert hint in error.value.hint
+
+
+def test_password_file_that_is_a_directory_is_named(fresh: ServerSpec) -> None:
+    path = fresh.root / "secrets" / "db.enc"
+    path.mkdir(parents=True)
+    with pytest.raises(BibdError, match=str(path)) as error:
+        start(server_of(fresh))
+    assert error.value.hint
+
+
+def test_path_with_a_comma_is_refused_before_anything_is_made(fresh: ServerSpec) -> None:
+    with pytest.raises(ConfigError, match="comma"):
+        start(server_of(spec_of(fresh.root / "a,b")))
+    assert not (fresh.root / "a,b").exists()
+
+
+def test_line_of_alter_system_that_cannot_be_is_blamed_on_its_own_file(prepared: ServerSpec) -> None:
+    path = prepared.data / "postgresql.auto.conf"
+    before = path.read_text()
+    path.write_text(before + "nonsense = 1\n")
+    with pytest.raises(BibdError, match="nonsense") as error:
+        start(server_of(prepared))
+    path.write_text(before)
+    assert "ALTER SYSTEM" in error.value.hint

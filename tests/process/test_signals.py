@@ -69,6 +69,24 @@ def test_two_kinds_before_a_wait_are_both_delivered(signals: Signals) -> None:
     assert signals.wait(0) is None
 
 
+def test_stop_overtakes_a_storm_of_hangups_which_is_one_reload(signals: Signals) -> None:
+    for _ in range(2000):
+        os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert [signals.wait(0) for _ in range(3)] == [Signal.STOP, Signal.RELOAD, None]
+
+
+def test_retired_ones_ignore_what_comes_late() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        Signals().retire()
+        for number in before:
+            os.kill(os.getpid(), number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_wait_ends_at_its_time_and_by_wake_from_another_thread() -> None:
     with Signals() as signals:
         assert signals.wait(0.01) is None

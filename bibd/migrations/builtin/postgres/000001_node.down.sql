@@ -1,2 +1,1 @@
--- The version table goes with its schema.
-DROP SCHEMA bibd CASCADE;
+DROP TABLE bibd.node;

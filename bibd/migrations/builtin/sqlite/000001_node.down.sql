@@ -1,2 +1,1 @@
 DROP TABLE bibd_node;
-DROP TABLE bibd_schema_migrations;
