@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, is_dataclass
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from actors.admin.actor import AdminActor, Serve
+from actors.admin.actor import AdminActor, Methods, Serve
 from actors.config.actor import ConfigActor, policy, wish
 from actors.config.messages import Config, Reload
 from actors.health.actor import HealthActor
@@ -19,12 +20,15 @@ from actors.migrator.actor import MigratorActor
 from actors.provisioner.actor import ProvisionerActor
 from actors.root import Identity, Root
 from bibd.admin.methods import METHODS
+from bibd.admin.recovery_kits import recovery_kit_methods
 from bibd.admin.server import AdminServer, AuditEntry
 from bibd.config import resolve
 from bibd.config.load import Loaded
 from bibd.config.model import Settings
 from bibd.datadir import DataDir
 from bibd.errors import BibdError
+from bibd.identity.key_file import load_or_create
+from bibd.identity.node import NodeIdentity
 from bibd.logs.audit import AuditLog, Outcome
 from bibd.logs.setup import Logs, for_actor, setup
 from bibd.node import NodeState
@@ -72,6 +76,7 @@ class Parts:
     in_force: InForce
     storage: Storage
     serve: Serve
+    methods: Methods
     root: Root
     forced: threading.Event
 
@@ -90,7 +95,7 @@ def tree(parts: Parts, slots: tuple[ChildSpec, ...] = ()) -> tuple[ChildSpec, ..
             lambda ctx: AdminActor(
                 ctx, parts.serve, storage, root.status, root.operations, probe_timeout,
                 lambda: in_force.settings.server.drain_timeout,
-                lambda force: root.wish_shutdown("requested over the admin socket", force=force),
+                lambda force: root.wish_shutdown("requested over the admin socket", force=force), parts.methods,
             ),
             after=("config",), stop_timeout=_share("admin"),
         ),
@@ -122,19 +127,19 @@ def _share(child: str) -> float:
     return _SHARES[child] * _WHOLE_STOP
 
 
-def make_storage(settings: Settings, data: DataDir, logs: Logs, log_dir: Path, node: str) -> Storage:
+def make_storage(settings: Settings, data: DataDir, logs: Logs, log_dir: Path, identity: NodeIdentity) -> Storage:
     """The database of this configuration; imports only what that kind needs."""
     match settings.database.backend:
         case "postgres":
             from bibd.postgres.storage import PostgresStorage
 
             return PostgresStorage.of(
-                settings.database, data, logs=log_dir, node=node, register_secret=logs.redactor.add
+                settings.database, data, logs=log_dir, identity=identity, register_secret=logs.redactor.add
             )
         case "sqlite":
             from bibd.sqlite.storage import SqliteStorage
 
-            return SqliteStorage.of(settings.database, data, node=node)
+            return SqliteStorage.of(settings.database, data, node=identity.node_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +160,16 @@ def run(loaded: Loaded, load: Callable[[], Loaded], process: Process, slots: tup
     resolve.check_socket_paths(settings, directory)
     with ExitStack() as cleanup:
         data = prepare(directory)
-        node, log_dir = os.uname().nodename, resolve.log_dir(settings, directory)
+        log_dir = resolve.log_dir(settings, directory)
         lock = DataDirLock.acquire(data.lock_file)
         cleanup.callback(lock.release)
+        identity = load_or_create(data)
         logs = setup(
             level=settings.log.level,
             fmt=settings.log.format,
             log_dir=log_dir,
             redact_fields=settings.log.redact_fields,
-            node=node,
+            node=identity.short_id,
             stderr=process.stderr,
             environ=process.environ,
         )
@@ -175,8 +181,8 @@ def run(loaded: Loaded, load: Callable[[], Loaded], process: Process, slots: tup
         cleanup.callback(audit.close)
         for warning in loaded.warnings:
             for_actor("config").warning("{}", warning)
-        identity = Identity(None, settings.mode, settings.database.backend, os.getpid())
-        root = Root(identity, lambda: datetime.now(UTC), Notifier(process.environ), process.signals.wake)
+        facts = Identity(identity.node_id, settings.mode, settings.database.backend, os.getpid())
+        root = Root(facts, lambda: datetime.now(UTC), Notifier(process.environ), process.signals.wake)
         forced = threading.Event()
 
         def apply(new: Settings) -> None:
@@ -187,14 +193,17 @@ def run(loaded: Loaded, load: Callable[[], Loaded], process: Process, slots: tup
         parts = Parts(
             load=load,
             in_force=in_force,
-            storage=make_storage(settings, data, logs, log_dir, node),
+            storage=make_storage(settings, data, logs, log_dir, identity),
             serve=_server(resolve.admin_socket(settings, directory), audit, euid),
+            methods=recovery_kit_methods(identity, data.recipients, time.time),
             root=root,
             forced=forced,
         )
         system = ActorSystem(tree(parts, slots))
         root.watch(system, frozenset(f"root/{spec.id}" for spec in tree(parts, slots) if spec.significant))
-        for_actor("root").info("bibd starting, pid {}, data directory {}", os.getpid(), directory)
+        for_actor("root").info(
+            "bibd starting, pid {}, data directory {}, node {}", os.getpid(), directory, identity.node_id
+        )
         system.start()
         return Daemon(root, system, process, forced, in_force).live()
 

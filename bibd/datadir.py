@@ -13,8 +13,22 @@ class DataDir:
     root: Path
 
     @property
+    def identity(self) -> Path:
+        return self.root / "identity.pem"
+
+    @property
     def secrets(self) -> Path:
         return self.root / "secrets"
+
+    @property
+    def passwords(self) -> Path:
+        """Sealed: bibd.identity.vault."""
+        return self.secrets / "db.enc"
+
+    @property
+    def recipients(self) -> Path:
+        """The public halves of recovery kits, sealed: bibd.identity.recipients."""
+        return self.secrets / "recipients.enc"
 
     @property
     def postgres(self) -> Path:

@@ -16,6 +16,36 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o600, owner: tuple[in
 
     Raises OSError; then the old file, or its absence, is unchanged.
     """
+    temporary = _written(path, content, mode, owner)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def create_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Make ``path`` with ``content``, durably and whole, unless there is one.
+
+    Raises FileExistsError, or another OSError; then nothing has changed. A process killed in the middle may leave
+    a file named ``leftovers(path)``.
+    """
+    temporary = _written(path, content, mode, None)
+    try:
+        path.hardlink_to(temporary)  # unlike a rename it never replaces (link(2))
+    finally:
+        temporary.unlink()
+    sync_directory(path.parent)
+
+
+def leftovers(path: Path) -> str:
+    """The glob pattern, in the directory of ``path``, of what a killed process may have left of writing it."""
+    return f".{path.name}.*.tmp"
+
+
+def _written(path: Path, content: bytes, mode: int, owner: tuple[int, int] | None) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -26,12 +56,11 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o600, owner: tuple[in
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
-    sync_directory(path.parent)
+    return temporary
 
 
 def sync_directory(path: Path) -> None:

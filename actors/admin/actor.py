@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, assert_never
 
 from actors.admin.messages import Admin, AdminMessage, Answered, Failed, Incoming
@@ -33,12 +34,15 @@ _RELOAD_TIMEOUT = 10.0
 _HAND_OVER_TIMEOUT = 5.0
 
 Serve = Callable[[Callable[[Call, Responder], None]], AdminServer]
+Methods = Mapping[str, Callable[[Any], object]]
+"""By name: from a method's parameters to its result. Quick ones, which raise BibdError for what they refuse."""
 
 
 class AdminActor(Actor[AdminMessage]):
     """``serve`` makes the socket's server for a handler; ``status`` must be quick and callable from any thread.
 
     Slow methods are asked once at a time: who asks meanwhile gets the same answer, so that a flood costs one probe.
+    ``methods`` run in this actor, one after the other.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class AdminActor(Actor[AdminMessage]):
         probe_timeout: float,
         drain_timeout: Callable[[], float],
         shut_down: Callable[[bool], ShutdownAccepted],
+        methods: Methods = MappingProxyType({}),
     ) -> None:
         self._ctx = ctx
         self._storage = storage
@@ -59,6 +64,7 @@ class AdminActor(Actor[AdminMessage]):
         self._probe_timeout = probe_timeout
         self._drain_timeout = drain_timeout
         self._shut_down = shut_down
+        self._methods = methods
         self._me = ctx.me(Admin)
         self._config = ctx.ref("config", Config)
         self._migrator = ctx.ref("migrator", Migrator)
@@ -84,6 +90,11 @@ class AdminActor(Actor[AdminMessage]):
 
     def receive(self, msg: AdminMessage) -> Answer:
         match msg:
+            case Incoming(call=call, responder=responder) if call.method in self._methods:
+                try:
+                    responder.result(self._methods[call.method](call.params))
+                except BibdError as error:
+                    responder.error(error)
             case Incoming(call=call, responder=responder):
                 self._dispatch(call, responder)
             case Answered(method=method, value=value):

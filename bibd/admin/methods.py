@@ -13,6 +13,8 @@ from bibd.admin.schema import (
     Operation,
     PingReport,
     PlanReport,
+    RecoveryKit,
+    RecoveryKitTest,
     ReloadReport,
     ResetReport,
     RunReport,
@@ -35,6 +37,22 @@ class ShutdownParams:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AddRecoveryKitParams:
+    """``public``: the public half, base64."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    public: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryKitParams:
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +142,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             Method("migrate.reset", NoParams, RunReport, "Mend what is dirty; reports progress.", changes=True),
             Method("migrate.force", ForceParams, RunReport, "Record a version, run nothing.", changes=True),
             Method("reload", NoParams, ReloadReport, "Read the configuration file again.", changes=True),
+            Method("recovery_kit.add", AddRecoveryKitParams, RecoveryKit, "Let a kit open backups.", changes=True),
+            Method("recovery_kit.list", NoParams, list[RecoveryKit], "The recovery kits, oldest first."),
+            Method("recovery_kit.remove", RecoveryKitParams, RecoveryKit, "Stop using a kit.", changes=True),
+            Method("recovery_kit.test", RecoveryKitParams, RecoveryKitTest, "Something that only this kit opens."),
             Method("shutdown", ShutdownParams, ShutdownAccepted, "Stop the daemon.", changes=True),
         )
     }

@@ -144,6 +144,23 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoveryKit:
+    """The public half of one, known by its fingerprint."""
+
+    fingerprint: str
+    added_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryKitTest:
+    """A random key ``wrapped`` for the kit alone (base64); who opens it finds its SHA-256 ``digest`` (hex)."""
+
+    node_id: str
+    wrapped: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class MigrationRow:
     """``state``: applied, pending, dirty (begun, not finished), missing (applied, but its file is gone), or edited
     (applied, but its file has another checksum now). ``checksum`` is the SHA-256 of the up file, hexadecimal."""

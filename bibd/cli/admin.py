@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bibd.cli import migrate
+from bibd.cli import migrate, recovery_kit
 from bibd.cli.groups import group, help_when_alone
 from bibd.cli.output import emit, emit_json, printable, show
 from bibd.cli.session import Session, command
@@ -23,6 +23,7 @@ db = group()
 ops = group()
 app.add_typer(db, name="db")
 app.add_typer(ops, name="ops")
+app.add_typer(recovery_kit.app, name="recovery-kit")
 app.add_typer(migrate.app, name="migrate")
 
 

@@ -14,6 +14,8 @@ from bibd import __version__
 from bibd.config import model
 from bibd.datadir import DataDir
 from bibd.errors import BibdError
+from bibd.identity import vault
+from bibd.identity.node import NodeIdentity
 from bibd.migrations.engine import Migrator
 from bibd.migrations.plan import MigrationState, UpAll
 from bibd.migrations.postgres import BUILTIN, PostgresMigrations, user_table, whole
@@ -25,7 +27,6 @@ from bibd.postgres.database import Database, direct
 from bibd.postgres.probe import probe
 from bibd.postgres.server import EmbeddedServer, ServerSpec
 from bibd.postgres.service_file import SERVICE
-from bibd.postgres.vault import FileVault
 from bibd.storage import Check, Link, Probed, Release, Serving
 
 _MIGRATION_TIMEOUT = 60.0
@@ -89,13 +90,20 @@ class PostgresStorage:
 
     @classmethod
     def of(
-        cls, settings: model.Database, data: DataDir, *, logs: Path, node: str, register_secret: Callable[[str], None]
+        cls,
+        settings: model.Database,
+        data: DataDir,
+        *,
+        logs: Path,
+        identity: NodeIdentity,
+        register_secret: Callable[[str], None],
     ) -> PostgresStorage:
-        server = EmbeddedServer(server_spec(settings.postgres, data, logs, node), FileVault(data.secrets / "db.json"))
+        passwords = vault.SealedVault(data.passwords, identity.sealing_key(vault.PURPOSE))
+        server = EmbeddedServer(server_spec(settings.postgres, data, logs, identity.node_id), passwords)
         return cls(
             server,
             data.service_file,
-            node=node,
+            node=identity.node_id,
             migrations=settings.migrations,
             restore_points=data.restore_points,
             register_secret=register_secret,

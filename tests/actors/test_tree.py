@@ -117,6 +117,7 @@ def make_node(tmp_path: Path, request: pytest.FixtureRequest) -> NodeMaker:
             in_force=InForce(loaded.settings, lambda _: None),
             storage=storage,
             serve=lambda handle: AdminServer(tmp_path / "s", handle, allowed_uids=frozenset({0}), audit=lambda _: None),
+            methods={},
             root=root,
             forced=threading.Event(),
         )
@@ -290,7 +291,7 @@ def test_default_shutdown_timeout_lets_a_probe_end_and_leaves_the_server_the_lar
     loaded = load(None, {}, {})
     root = Root(Identity(None, "full", "postgres", 1), lambda: datetime.now(UTC), Notifier({}), lambda: None)
     parts = Parts(
-        lambda: loaded, InForce(loaded.settings, lambda _: None), SlowStorage(), _no_server, root, threading.Event()
+        lambda: loaded, InForce(loaded.settings, lambda _: None), SlowStorage(), _no_server, {}, root, threading.Event()
     )
     graph, whole = Graph(tree(parts)), loaded.settings.server.shutdown_timeout
     part = {name: spec.stop_timeout / graph.stop_chain[name] for name, spec in graph.specs.items()}

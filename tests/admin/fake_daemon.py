@@ -23,6 +23,8 @@ from bibd.admin.schema import (
     PingReport,
     PlanReport,
     PlanStep,
+    RecoveryKit,
+    RecoveryKitTest,
     ReloadReport,
     ResetReport,
     RunReport,
@@ -95,6 +97,10 @@ ANSWERS: dict[str, object] = {
     "migrate.reset": RunReport("pending", 5, 1, ("000005_by_day",), (), 0.25, "17"),
     "migrate.force": RunReport("pending", 5, 1, (), (), 0.01, "17"),
     "ops.list": [Operation("17", "backup", "running", START, 0.25, "backup")],
+    "recovery_kit.add": RecoveryKit("7keocn3z7ehx7gwh", START),
+    "recovery_kit.list": [RecoveryKit("7keocn3z7ehx7gwh", START)],
+    "recovery_kit.remove": RecoveryKit("7keocn3z7ehx7gwh", START),
+    "recovery_kit.test": RecoveryKitTest("12D3KooWExample", "YmliVwE=", "00" * 32),
     "reload": ReloadReport(("log.level",), ("database.postgres.port",), ("p2p.mdns has no effect",)),
 }
 

@@ -12,7 +12,16 @@ from pydantic import TypeAdapter
 
 from bibd.admin import protocol
 from bibd.admin.call import Call, Peer
-from bibd.admin.methods import METHODS, ForceParams, MigrateParams, NoParams, OperationParams, ShutdownParams
+from bibd.admin.methods import (
+    METHODS,
+    AddRecoveryKitParams,
+    ForceParams,
+    MigrateParams,
+    NoParams,
+    OperationParams,
+    RecoveryKitParams,
+    ShutdownParams,
+)
 from bibd.admin.protocol import ProtocolError, Request
 from bibd.admin.schema import Status, timestamp
 from bibd.errors import BibdError, ConfigError, IntegrityError, RefusedError, UnreachableError
@@ -169,7 +178,12 @@ def test_what_json_cannot_hold_raises(value: object) -> None:
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
 def test_answers_survive_the_wire_unchanged(method: Any) -> None:
-    needed: dict[type, dict[str, Any]] = {OperationParams: {"id": "17"}, ForceParams: {"version": 5}}
+    needed: dict[type, dict[str, Any]] = {
+        OperationParams: {"id": "17"},
+        ForceParams: {"version": 5},
+        AddRecoveryKitParams: {"public": ""},
+        RecoveryKitParams: {"fingerprint": ""},
+    }
     value = answer(Call(method.name, method.params(**needed.get(method.params, {})), Peer(1, 1, 1)))
     received = json.loads(protocol.result_line(1, value))["result"]
     assert TypeAdapter(method.result).validate_json(json.dumps(received)) == value
@@ -192,7 +206,8 @@ def test_status_has_exactly_the_stable_fields() -> None:
 
 def test_only_what_changes_or_reveals_is_audited() -> None:
     assert {name for name, method in METHODS.items() if method.audited} == {
-        "db.url", "ops.cancel", "migrate.run", "migrate.reset", "migrate.force", "reload", "shutdown"
+        "db.url", "ops.cancel", "migrate.run", "migrate.reset", "migrate.force", "reload", "shutdown",
+        "recovery_kit.add", "recovery_kit.remove",
     }  # fmt: skip
 
 

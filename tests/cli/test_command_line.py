@@ -39,6 +39,8 @@ def test_the_commands_are_those_of_the_design() -> None:
         "admin ops cancel", "admin shutdown", "admin shell", "admin migrate up", "admin migrate down",
         "admin migrate goto", "admin migrate status", "admin migrate plan", "admin migrate force",
         "migrate new", "migrate sum", "migrate check", "config show", "config path", "config check", "completion",
+        "admin recovery-kit create", "admin recovery-kit list", "admin recovery-kit remove",
+        "admin recovery-kit verify",
     }  # fmt: skip
 
 
@@ -54,7 +56,7 @@ def test_every_command_teaches_with_an_example(bib: Bib, words: tuple[str, ...])
 
 
 def test_a_group_alone_shows_its_help_and_is_a_usage_error(bib: Bib) -> None:
-    for words in ([], ["admin"], ["admin", "db"], ["migrate"], ["config"]):
+    for words in ([], ["admin"], ["admin", "db"], ["admin", "recovery-kit"], ["migrate"], ["config"]):
         shown = bib(*words)
         assert (shown.code, shown.out) == (2, "")
         assert "Commands:" in shown.err

@@ -52,16 +52,16 @@ def test_configuration_and_password_files_damaged_by_hand_are_named_and_mended(d
     with Daemon(data_dir, STOP) as daemon:
         daemon.wait_for("ready")
         url = daemon.url()
-        (data_dir / "secrets" / "db.json").unlink()
+        (data_dir / "secrets" / "db.enc").unlink()
         for name in ("postgresql.conf", "pg_hba.conf"):
             (data_dir / "postgres" / "data" / name).write_text("nonsense = = here\n")
         os.kill(daemon.postmaster(), signal.SIGKILL)
         eventually(lambda: "node degraded → ready" in daemon.messages())
         assert daemon.url() == url
         assert daemon.terminate() == 0
-        (data_dir / "secrets" / "db.json").write_text('{"postgres/superuser": "half')
+        (data_dir / "secrets" / "db.enc").write_text('{"postgres/superuser": "half')
     with Daemon(data_dir, STOP) as daemon:
         assert daemon.process.wait(30) == 5
-        assert "db.json is damaged" in daemon.stderr()
+        assert "db.enc is damaged" in daemon.stderr()
         assert "half" not in daemon.stderr()
     assert processes_below(data_dir.parent) == []

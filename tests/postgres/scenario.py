@@ -14,10 +14,12 @@ from typing import Any
 import psycopg
 
 from bibd.datadir import DataDir
+from bibd.identity import vault
+from bibd.identity.node import NodeIdentity
+from bibd.identity.vault import SealedVault
 from bibd.postgres.endpoint import Endpoint
 from bibd.postgres.server import EmbeddedServer
 from bibd.postgres.spec import Running, ServerSpec
-from bibd.postgres.vault import FileVault
 
 
 def spec_of(root: Path, **changes: Any) -> ServerSpec:
@@ -37,8 +39,11 @@ def spec_of(root: Path, **changes: Any) -> ServerSpec:
     return replace(spec, **changes)
 
 
-def vault_of(spec: ServerSpec) -> FileVault:
-    return FileVault(spec.root / "secrets/db.json")
+IDENTITY = NodeIdentity.of(bytes(32))
+
+
+def vault_of(spec: ServerSpec) -> SealedVault:
+    return SealedVault(spec.root / "secrets/db.enc", IDENTITY.sealing_key(vault.PURPOSE))
 
 
 def server_of(spec: ServerSpec) -> EmbeddedServer:

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bibd.errors import IntegrityError
 from bibd.postgres import roles, server_log, service_file
 from bibd.postgres.endpoint import Endpoint
-from bibd.postgres.vault import FileVault, new_password
+from bibd.postgres.vault import new_password
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
 
@@ -62,25 +61,6 @@ def test_generated_passwords_have_256_bits_and_need_no_quoting() -> None:
     made = {new_password() for _ in range(100)}
     assert len(made) == 100
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", password) for password in made)
-
-
-def test_vault_keeps_what_it_is_given_in_a_closed_file(data_dir: Path) -> None:
-    path = data_dir / "secrets/db.json"
-    FileVault(path).put({"a": "1", "b": "2"})
-    FileVault(path).put({"b": "3"})
-    vault = FileVault(path)
-    assert (vault.get("a"), vault.get("b"), vault.get("c")) == ("1", "3", None)
-    assert path.stat().st_mode & 0o777 == 0o600
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"a": 1}', b"\xff\xfe", b'{"a": "1"'])
-def test_damaged_vault_is_reported_and_not_overwritten(data_dir: Path, content: bytes) -> None:
-    data_dir.mkdir()
-    path = data_dir / "db.json"
-    path.write_bytes(content)
-    with pytest.raises(IntegrityError, match=r"db\.json is damaged"):
-        FileVault(path).put({"a": "2"})
-    assert path.read_bytes() == content
 
 
 def test_service_file_changes_only_when_it_must(data_dir: Path) -> None:

@@ -55,7 +55,7 @@ def test_everything_is_closed_to_others(prepared: ServerSpec) -> None:
     for file in (prepared.data / "postgresql.conf", prepared.data / "pg_hba.conf", prepared.log_file):
         assert file.stat().st_mode & 0o777 == 0o600, file
     assert prepared.service_file.stat().st_mode & 0o777 == 0o600
-    assert (root / "secrets/db.json").stat().st_mode & 0o777 == 0o600
+    assert (root / "secrets/db.enc").stat().st_mode & 0o777 == 0o600
     if os.geteuid() == 0:
         assert account != 0
         assert (root.stat().st_mode & 0o777, root.stat().st_gid) == (0o710, prepared.data.stat().st_gid)
@@ -225,4 +225,4 @@ def test_passwords_are_in_no_log_and_no_process(fresh: ServerSpec) -> None:
     left = subprocess.run(
         ["grep", "-rlF", server.admin().password, str(fresh.root)], capture_output=True, text=True, check=False
     )
-    assert left.stdout.split() == [str(fresh.root / "secrets/db.json")]
+    assert left.stdout.split() == []

@@ -20,7 +20,7 @@ from bibd.errors import BibdError, ConfigError, IntegrityError
 from bibd.postgres.account import choose
 from bibd.postgres.postmaster import find_process
 from bibd.postgres.spec import ServerSpec
-from tests.postgres.scenario import processes_of, query, server_of, spec_of, start, until
+from tests.postgres.scenario import processes_of, query, server_of, spec_of, start, until, vault_of
 
 
 def test_committed_rows_survive_kill_9_of_the_postmaster(prepared: ServerSpec) -> None:
@@ -196,7 +196,7 @@ def test_lost_vault_is_replaced_by_new_passwords(prepared: ServerSpec) -> None:
     query(server.app(), "CREATE TABLE keepsake AS SELECT 42 AS x")
     old = server.app().password
     server.stop(30)
-    (prepared.root / "secrets/db.json").unlink()
+    (prepared.root / "secrets/db.enc").unlink()
 
     again = server_of(prepared)
     running = start(again)
@@ -209,7 +209,7 @@ def test_lost_vault_is_replaced_by_new_passwords(prepared: ServerSpec) -> None:
 
 def test_lost_vault_of_a_running_server_restarts_it(prepared: ServerSpec) -> None:
     first = start(server_of(prepared))
-    (prepared.root / "secrets/db.json").unlink()
+    (prepared.root / "secrets/db.enc").unlink()
     server = server_of(prepared)
     running = start(server)
     assert running.pid != first.pid
@@ -217,7 +217,7 @@ def test_lost_vault_of_a_running_server_restarts_it(prepared: ServerSpec) -> Non
 
 
 def test_vault_of_another_server_is_made_true(prepared: ServerSpec) -> None:
-    (prepared.root / "secrets/db.json").write_text('{"postgres/superuser": "other", "postgres/bibd": "another"}')
+    vault_of(prepared).put({"postgres/superuser": "other", "postgres/bibd": "another"})
     server = server_of(prepared)
     assert "did not know the passwords" in start(server).note
     assert query(server.app(), "SELECT 1") == [(1,)]
@@ -243,7 +243,7 @@ def test_leftovers_of_a_killed_first_start_are_removed(fresh: ServerSpec) -> Non
 
 
 def test_damaged_vault_is_an_error_that_names_the_file(fresh: ServerSpec) -> None:
-    path = fresh.root / "secrets/db.json"
+    path = fresh.root / "secrets/db.enc"
     path.parent.mkdir(parents=True)
     path.write_text("{")
     with pytest.raises(BibdError, match="damaged") as caught:
@@ -304,7 +304,7 @@ def test_passwords_that_are_lost_on_disk_come_back_from_memory(prepared: ServerS
     server = server_of(prepared)
     running = start(server)
     url = server.app().url()
-    (prepared.root / "secrets" / "db.json").unlink()
+    (prepared.root / "secrets" / "db.enc").unlink()
     os.kill(running.pid, signal.SIGKILL)
     until(lambda: not server.alive(), "the postmaster is gone")
     start(server)
@@ -345,7 +345,7 @@ def test_what_the_machine_refuses_is_an_error_with_a_hint(
 
 
 def test_password_file_that_is_a_directory_is_named(fresh: ServerSpec) -> None:
-    path = fresh.root / "secrets" / "db.json"
+    path = fresh.root / "secrets" / "db.enc"
     path.mkdir(parents=True)
     with pytest.raises(BibdError, match=str(path)) as error:
         start(server_of(fresh))
