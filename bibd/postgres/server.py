@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bibd.durable import write_file
-from bibd.errors import BibdError, ConfigError, IntegrityError
+from bibd.errors import BibdError
 from bibd.postgres import certificate, conf, hba, port, roles, service_file
 from bibd.postgres.account import Account, choose, prepare_directories
 from bibd.postgres.binaries import (
@@ -36,9 +36,6 @@ from bibd.postgres.vault import Vault
 from bibd.postgres.verify import PasswordRefusedError, Verified, preload, verify
 
 __all__ = ["Cancelled", "EmbeddedServer", "Endpoint", "Running", "ServerSpec", "StopResult"]
-
-# sun_path holds 108 bytes with its NUL (unix(7)); the server's socket is called .s.PGSQL.65535 at most.
-_RUN_PATH_LIMIT = 107 - len("/.s.PGSQL.65535")
 
 # How long a server that was started in vain may take for a fast shutdown.
 _ABORT_TIMEOUT = 10.0
@@ -80,8 +77,8 @@ class EmbeddedServer:
         """
         with self._busy, explained():
             reap_inherited()
-            self._check_spec()
-            self._check_not_vanished()
+            self._spec.check()
+            self._spec.check_not_vanished()
             spec = self._spec
             account = choose(spec.data, euid=os.geteuid())
             prepare_directories(spec.root, [spec.run.parent, spec.data.parent, spec.run, spec.certs], account)
@@ -142,32 +139,6 @@ class EmbeddedServer:
         if self._endpoints is None:
             raise BibdError("PostgreSQL has not been started yet", "wait until it is ready")
         return self._endpoints
-
-    def _check_spec(self) -> None:
-        conf.check_settings(self._spec.settings)
-        if len(os.fsencode(self._spec.run)) > _RUN_PATH_LIMIT:
-            raise BibdError(
-                f"the path of the Unix socket is too long: {self._spec.run} (at most {_RUN_PATH_LIMIT} bytes)",
-                "set server.data_dir to a shorter path",
-            )
-        if "," in str(self._spec.run):
-            # PQconnectdb's host is a list (PostgreSQL documentation, 34.1.1.3), without a way to quote.
-            raise ConfigError(
-                f"the path of the Unix socket holds a comma, at which clients split it: {self._spec.run}",
-                "set server.data_dir to a path without a comma",
-            )
-
-    def _check_not_vanished(self) -> None:
-        """What has ever served is not made anew: an empty database would take the place of the lost one, and clients
-        would write into it, while most often a file system is just not mounted. The service file is written when a
-        server has answered for the first time, so a first start that was cut off begins again."""
-        spec = self._spec
-        if spec.service_file.exists() and not (spec.data / "PG_VERSION").exists():
-            raise IntegrityError(
-                f"the data directory {spec.data} is gone, or it has no PG_VERSION any more",
-                "mount its file system, or restore it from a backup: bibd goes on as soon as it is back. "
-                f"To begin with an empty database, remove {spec.service_file}",
-            )
 
     def _was_clean(self, how: str) -> bool:
         spec = self._spec
