@@ -27,6 +27,7 @@ from bibd.migrations.plan import MigrationState, UpAll
 from bibd.migrations.user import UserMigrations
 from bibd.storage import Probed, Storage
 from bibd.supervision import Actor, Answer, Context
+from bibd.supervision.reasons import Reason
 
 _BEGUN = StepProgress("up", 0, "", 0, 0, "", "running")
 
@@ -82,6 +83,14 @@ class MigratorActor(Actor[MigratorMessage]):
         if self._running is not None:
             self._running.cancel.set()
         return True
+
+    def on_stop(self, reason: Reason) -> None:
+        # A fall of ours must leave neither a client that waits for its answer nor an operation that nobody runs.
+        responder = self._over()
+        if responder is not None:
+            responder.error(
+                BibdError(f"the migrations were interrupted: {reason}", "see logs/bibd.log, then try again")
+            )
 
     def receive(self, msg: MigratorMessage) -> Answer:
         match msg:

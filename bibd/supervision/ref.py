@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from bibd.supervision.errors import (
     ActorDownError,
@@ -97,7 +97,3 @@ class Ref(Generic[P]):
 
     def __repr__(self) -> str:
         return f"<Ref {self._address.path}>"
-
-
-def untyped(address: Address) -> Ref[Any]:
-    return Ref[Any](address)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,10 +13,12 @@ import pytest
 
 from actors.app import InForce, Parts, tree
 from actors.config.messages import Config, GetSettings, Reload
+from actors.migrator.messages import Migrator, Operate
 from actors.provisioner.actor import release
 from actors.provisioner.messages import ReleaseChanged
 from actors.root import Identity, Root
-from bibd.admin.server import AdminServer
+from bibd.admin.methods import MigrateParams
+from bibd.admin.server import AdminServer, Call, Peer
 from bibd.config.load import Loaded, load
 from bibd.config.model import Settings
 from bibd.errors import BibdError, ConfigError
@@ -26,7 +28,7 @@ from bibd.process.notify import Notifier
 from bibd.storage import Check, Link, Probed, Release, Serving
 from bibd.supervision import Actor, ActorSystem, Answer, ChildSpec, Graph, State, events
 from bibd.supervision.reasons import root_error
-from bibd.supervision.testkit import EventLog, ManualClock, settle
+from bibd.supervision.testkit import EventLog, Journal, ManualClock, settle
 
 
 @dataclass
@@ -38,6 +40,7 @@ class SlowStorage:
     ensured: int = 0
     mends: bool = True
     failure: BibdError | None = None
+    migrations_defect: Exception | None = None
     defect: Exception | None = None
     release_defect: Exception | None = None
     released: list[Release] = field(default_factory=list[Release])
@@ -65,7 +68,7 @@ class SlowStorage:
         return MigrationState("clean", 1, 0)
 
     def user_migrations(self) -> AbstractContextManager[UserMigrations]:
-        raise ConfigError("no migrations are configured")
+        raise self.migrations_defect or ConfigError("no migrations are configured")
 
     def link(self) -> Link:
         return Link("postgresql://", "bibd", "")
@@ -327,6 +330,34 @@ def test_escalation_asks_for_the_end_so_that_it_gets_its_deadline(make_node: Nod
 
 def _no_server(_handle: object) -> AdminServer:
     raise AssertionError("not started in this test")
+
+
+class Answers:
+    """A client of the admin socket that waits."""
+
+    def __init__(self) -> None:
+        self.journal = Journal()
+
+    def result(self, value: object) -> None:
+        self.journal.add(value)
+
+    def error(self, error: BibdError) -> None:
+        self.journal.add(error)
+
+    def progress(self, value: Mapping[str, object]) -> None:
+        pass
+
+
+def test_fall_of_the_migrator_answers_its_client_and_leaves_no_operation(make_node: NodeMaker) -> None:
+    storage = started(SlowStorage())
+    node = make_node(storage)
+    node.system.wait_ready(5)
+    storage.migrations_defect = ZeroDivisionError("a defect of ours")
+    call = Call("migrate.run", MigrateParams(), Peer(1, 0, 0))
+    answers = Answers()
+    assert node.system.ref("migrator", Migrator).ask(Operate(call, answers), timeout=2) is None
+    assert "interrupted" in answers.journal.expect(BibdError).message
+    assert node.root.operations() == ()
 
 
 def test_hung_child_keeps_the_watchdog_silent(make_node: NodeMaker) -> None:
